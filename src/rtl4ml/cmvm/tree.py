@@ -1,0 +1,159 @@
+"""Summing what remains of a column: the cheapest pair first, within a bound on the depth."""
+
+import heapq
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl4ml.cmvm.digits import Bounds
+from rtl4ml.datapath.nodes import SUBTRACT, range_bits
+from rtl4ml.datapath.words import Datapath, Word
+
+_NEIGHBOURS = 20
+"""Pairs are tried among so many summands of similar weight on each side: columns of a thousand digits stay quick."""
+
+
+@dataclass(frozen=True)
+class Summand:
+    """``sign * value * 2**shift`` where ``value = coefficients @ inputs + constant`` is in ``low .. high``.
+
+    Attributes:
+        word: The value.
+        low: Least value, exactly.
+        high: Greatest value, exactly.
+        shift: Exponent of the factor of two.
+        sign: +1 or -1.
+        depth: Additions on the longest way from an input.
+        coefficients: The value as a function of the inputs, shape (inputs,).
+        constant: The value where all inputs are 0.
+    """
+
+    word: Word
+    low: int
+    high: int
+    shift: int
+    sign: int
+    depth: int
+    coefficients: NDArray[np.int64]
+    constant: int = 0
+
+    @property
+    def top(self) -> int:
+        """The power of two above the summand's highest bit."""
+        return self.shift + range_bits(self.low, self.high)
+
+
+def cost(a: Summand, b: Summand) -> int:
+    """Returns the bits of carry chain in the sum of two summands."""
+    if a.shift > b.shift:
+        a, b = b, a
+    shift = b.shift - a.shift
+    if a.sign != b.sign:
+        return range_bits(a.low - (b.high << shift), a.high - (b.low << shift)) - shift
+    if shift and a.low >= 0 and a.high >> shift == 0:
+        return 0
+    return range_bits(a.low + (b.low << shift), a.high + (b.high << shift)) - shift
+
+
+class Tree:
+    """The summands of one column on their way to one word."""
+
+    def __init__(self, datapath: Datapath, bounds: Bounds, levels: int) -> None:
+        """Prepares a sum that is at most ``levels`` additions deep."""
+        self._datapath = datapath
+        self._bounds = bounds
+        self._levels = levels
+        self._alive: dict[int, Summand] = {}
+        self._order: list[tuple[int, int]] = []
+        self._queue: list[tuple[int, int, int, int]] = []
+        self._number = 0
+
+    def sum(self, summands: list[Summand]) -> Word:
+        """Returns the sum of at least one summand.
+
+        Raises:
+            ValueError: If the summands cannot be added in so many levels.
+        """
+        room = (1 << self._levels) - sum(1 << summand.depth for summand in summands)
+        if room < 0:
+            raise ValueError(f"depth of the summands must leave room for a sum in {self._levels} levels")
+        for summand in summands:
+            self._insert(summand)
+        while len(self._alive) > 1:
+            first, second = self._cheapest(room)
+            a, b = self._alive.pop(first), self._alive.pop(second)
+            self._order.remove(next(e for e in self._order if e[1] == first))
+            self._order.remove(next(e for e in self._order if e[1] == second))
+            room -= _growth(a, b)
+            if not self._alive:
+                return self._last(a, b)
+            self._insert(self._add(a, b))
+        (summand,) = self._alive.values()
+        word = self._datapath.shift_left(summand.word, summand.shift)
+        return word if summand.sign > 0 else self._datapath.negate(word)
+
+    def _insert(self, summand: Summand) -> None:
+        """Takes in a summand and queues its pairs with its neighbours."""
+        key = (summand.top, self._number)
+        place = bisect_left(self._order, key)
+        for _, other in self._order[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS]:
+            self._offer(other, summand)
+        insort(self._order, key)
+        self._alive[self._number] = summand
+        self._number += 1
+
+    def _offer(self, other: int, summand: Summand) -> None:
+        partner = self._alive[other]
+        entry = (cost(partner, summand), max(partner.depth, summand.depth), other, self._number)
+        heapq.heappush(self._queue, entry)
+
+    def _cheapest(self, room: int) -> tuple[int, int]:
+        while self._queue:
+            _, _, first, second = heapq.heappop(self._queue)
+            if first in self._alive and second in self._alive:
+                # A pair without room now never has any: the room only shrinks.
+                if _growth(self._alive[first], self._alive[second]) <= room:
+                    return first, second
+        # The two of least depth always fit.
+        first, second = sorted(self._alive, key=lambda number: (self._alive[number].depth, number))[:2]
+        return first, second
+
+    def _add(self, a: Summand, b: Summand) -> Summand:
+        """Returns the sum, its sign such that the low bits of the less shifted summand pass as they are."""
+        if a.shift > b.shift or (a.shift == b.shift and a.sign < b.sign):
+            a, b = b, a
+        shift, sign = b.shift - a.shift, a.sign * b.sign
+        coefficients = a.coefficients + sign * (b.coefficients << shift)
+        constant = a.constant + sign * (b.constant << shift)
+        low, high = self._bounds.of(coefficients)
+        low, high = low + constant, high + constant
+        operation = self._datapath.add if sign > 0 else self._datapath.subtract
+        word = operation(a.word, self._datapath.shift_left(b.word, shift), (low, high))
+        return Summand(word, low, high, a.shift, a.sign, max(a.depth, b.depth) + 1, coefficients, constant)
+
+    def _last(self, a: Summand, b: Summand) -> Word:
+        """Returns the sum of the last two, which has to come out with its true sign."""
+        datapath = self._datapath
+        if a.sign == b.sign:
+            if a.sign > 0:
+                total = self._add(a, b)
+                return datapath.shift_left(total.word, total.shift)
+            # A difference changes its sign at no cost.
+            if datapath.nodes[b.word.index].kind is SUBTRACT or b.low == b.high:
+                a, b = b, a
+            a = Summand(
+                datapath.negate(a.word), -a.high, -a.low, a.shift, 1, a.depth, -a.coefficients, -a.constant
+            )
+        if a.sign < 0:
+            a, b = b, a
+        coefficients = (a.coefficients << a.shift) - (b.coefficients << b.shift)
+        constant = (a.constant << a.shift) - (b.constant << b.shift)
+        low, high = self._bounds.of(coefficients)
+        first, second = datapath.shift_left(a.word, a.shift), datapath.shift_left(b.word, b.shift)
+        return datapath.subtract(first, second, (low + constant, high + constant))
+
+
+def _growth(a: Summand, b: Summand) -> int:
+    return (2 << max(a.depth, b.depth)) - (1 << a.depth) - (1 << b.depth)

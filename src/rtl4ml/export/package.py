@@ -1,0 +1,72 @@
+"""The folder of an IP: written aside, moved into place whole."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rtl4ml.errors import ConfigurationError
+
+
+def check_target(target: Path) -> None:
+    """Find out early whether an IP can be written there.
+
+    Raises:
+        ConfigurationError: the place cannot be written to, or holds something that is no exported IP.
+    """
+    if target.exists() and not (target / "metadata.json").is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigurationError(f"Output folder {str(target)!r} must be new, empty or an exported IP, not something else: it would be replaced")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"Output folder {str(target.parent)!r} must be writable, but is not: {error.strerror}") from error
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder to write into, which takes the place of `target` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        ConfigurationError: the place cannot be written to, or holds something that is no exported IP.
+    """
+    check_target(target)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        aside.chmod(0o755)
+        yield aside
+        old = aside.with_name(f"{aside.name}.old")
+        if target.exists():
+            os.replace(target, old)
+        os.replace(aside, target)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def write(target: Path, verilog: Mapping[str, str], metadata: Mapping[str, object]) -> Path:
+    """Write the IP: `rtl/*.v` and `metadata.json`.
+
+    Args:
+        target: folder of the IP.
+        verilog: text by file name.
+        metadata: what goes into metadata.json.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigurationError: the place cannot be written to.
+    """
+    with whole_folder(target) as folder:
+        (folder / "rtl").mkdir()
+        for name, text in verilog.items():
+            (folder / "rtl" / name).write_text(text, encoding="utf-8")
+        text = json.dumps(metadata, indent=2, ensure_ascii=False)
+        (folder / "metadata.json").write_text(text + "\n", encoding="utf-8")
+    return target

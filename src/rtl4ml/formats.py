@@ -1,0 +1,195 @@
+"""What an integer code means: bits, sign, scale, zero point; the rounding modes; conversion without a second rounding."""
+
+import enum
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl4ml.errors import ConfigurationError
+
+Codes = NDArray[np.int64]
+Reals = NDArray[np.float32]
+
+
+class Rounding(enum.Enum):
+    """How a quotient becomes an integer, in hardware terms. All are `floor((t + c) / 2**S)` with a `c` that depends on `t`."""
+
+    FLOOR = "floor"
+    HALF_EVEN = "half_even"
+    HALF_AWAY = "half_away"
+    HALF_TOWARD = "half_toward"
+    AWAY = "away"
+    TOWARD = "toward"
+
+
+def code_limits(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
+    """Lowest and highest code of a `bits` wide quantizer; `narrow` gives up the lowest signed or the highest unsigned one."""
+    if signed:
+        return -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - 1
+    return 0, (1 << bits) - 1 - narrow
+
+
+def width_of(low: int, high: int) -> tuple[int, bool]:
+    """Bits and signedness of the narrowest word that holds every integer in [low, high]."""
+    signed = low < 0
+    bits = max(int(high).bit_length(), (-int(low) - 1).bit_length() if signed else 0) + signed
+    return max(bits, 1), signed
+
+
+@dataclass(frozen=True, eq=False)
+class Format:
+    """Meaning of a tensor's codes: `value = (code - zero_point) * scale`.
+
+    Parameters:
+        bits: width of the quantizer in bits (wires may be narrower: their width comes from ranges).
+        signed: whether negative codes exist.
+        scale: float64, shape () or (n,): per tensor or per element. Exact: products of two float32 fit.
+        zero_point: int64, shape () or (n,).
+        narrow: the lowest signed (highest unsigned) code is not used.
+        bipolar: codes are -1 and +1 only.
+    """
+
+    bits: int
+    signed: bool
+    scale: NDArray[np.float64]
+    zero_point: Codes = field(default_factory=lambda: np.zeros((), np.int64))
+    narrow: bool = False
+    bipolar: bool = False
+
+    @property
+    def low(self) -> int:
+        """The lowest code."""
+        return -1 if self.bipolar else code_limits(self.bits, signed=self.signed, narrow=self.narrow)[0]
+
+    @property
+    def high(self) -> int:
+        """The highest code."""
+        return 1 if self.bipolar else code_limits(self.bits, signed=self.signed, narrow=self.narrow)[1]
+
+    def real(self, codes: Codes, bias: Reals | None = None) -> Reals:
+        """The float32 next to `(codes - zero_point) * scale + bias`: rounded once. Codes have shape (..., n)."""
+        return round_once(np.asarray(codes, np.int64) - self.zero_point, self.scale, bias)
+
+    def __str__(self) -> str:
+        if self.bipolar:
+            kind = "bipolar"
+        else:
+            kind = f"{'int' if self.signed else 'uint'}<{self.bits}>{' narrow' if self.narrow else ''}"
+        scale = f"{self.scale:.8g}" if self.scale.ndim == 0 else f"{self.scale.size} scales"
+        zero = "" if not np.any(self.zero_point) else f", zero point {self.zero_point if self.zero_point.ndim else int(self.zero_point)}"
+        return f"{kind} x {scale}{zero}"
+
+
+def _two_sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum and its exact error (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _round_odd(value: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`value + error` rounded to odd: a later rounding to fewer bits is then correct (Boldo and Melquiond 2008)."""
+    even = (value.view(np.int64) & 1) == 0
+    adjust = even & (error != 0)
+    if not adjust.any():
+        return value
+    return np.where(adjust, np.nextafter(value, np.where(error > 0, np.inf, -np.inf)), value)
+
+
+def round_once(integers: Codes, scale: NDArray[np.float64], bias: Reals | None = None) -> Reals:
+    """Float32 next to the exact `integers * scale + bias`, ties to even.
+
+    Args:
+        integers: magnitudes below 2**53, shape (..., n).
+        scale: float64, broadcast against `integers`.
+        bias: float32, broadcast, or None.
+
+    Source: Dekker's exact product by splitting, then rounding to odd.
+    """
+    a = np.asarray(integers, np.float64)
+    b = np.broadcast_to(np.asarray(scale, np.float64), a.shape)
+    high = np.array(a * b)
+    split = np.float64(2**27 + 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ah = (a * split) - ((a * split) - a)
+        bh = (b * split) - ((b * split) - b)
+        al, bl = a - ah, b - bh
+        low = ((ah * bh - high) + ah * bl + al * bh) + al * bl
+    if bias is not None:
+        # Three exact terms: the two small ones are summed to odd, then the large one is added to odd.
+        small, small_error = _two_sum(np.broadcast_to(np.asarray(bias, np.float64), a.shape), low)
+        high, middle = _two_sum(high, small)
+        tail, tail_error = _two_sum(middle, small_error)
+        low = _round_odd(np.array(tail), tail_error)
+        high, low = _two_sum(high, low)
+        high = np.array(high)
+    return _round_odd(high, low).astype(np.float32)
+
+
+_INPUT_FORMAT = re.compile(
+    r"^\s*(?P<kind>fixed|ufixed|int|uint)\s*<\s*(?P<w>\d+)\s*(,\s*(?P<i>-?\d+)\s*)?>\s*((?P<op>[*/])\s*(?P<number>[0-9.eE+-]+))?\s*$"
+)
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What the hardware's input pins carry when the file's first quantizer shall not stand on the host.
+
+    `value = code * 2**-fraction_bits`, then times `factor` or divided by `divisor` in float32.
+    """
+
+    bits: int
+    signed: bool
+    fraction_bits: int = 0
+    factor: float | None = None
+    divisor: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "InputFormat":
+        """Read `fixed<W,I>`, `ufixed<W,I>`, `int<W>` or `uint<W>`, each with an optional `*factor` or `/divisor`.
+
+        Raises:
+            ConfigurationError: the text is none of these, or a width is not between 1 and 24 bits.
+        """
+        match = _INPUT_FORMAT.match(text)
+        fixed = bool(match) and match["kind"] in ("fixed", "ufixed")
+        if match is None or fixed != (match["i"] is not None):
+            raise ConfigurationError(
+                f"Input format must be fixed<W,I>, ufixed<W,I>, int<W> or uint<W>, with an optional *factor or /divisor, not {text!r}"
+            )
+        bits = int(match["w"])
+        if not 1 <= bits <= 24:
+            raise ConfigurationError(f"Input format must have 1 to 24 bits, not {bits}")
+        number = float(np.float32(match["number"])) if match["op"] else None
+        if number is not None and (number == 0 or not np.isfinite(number)):
+            raise ConfigurationError(f"Factor or divisor of the input format must be finite and not zero, not {match['number']}")
+        return cls(
+            bits=bits,
+            signed=match["kind"] in ("fixed", "int"),
+            fraction_bits=bits - int(match["i"]) if fixed else 0,
+            factor=number if match["op"] == "*" else None,
+            divisor=number if match["op"] == "/" else None,
+        )
+
+    @property
+    def format(self) -> Format:
+        """The codes' format; a divisor is not part of it, since 1 / divisor is no float."""
+        scale = 2.0**-self.fraction_bits * (1.0 if self.factor is None else self.factor)
+        return Format(self.bits, self.signed, np.array(scale))
+
+    def encode(self, values: NDArray[np.floating]) -> Codes:
+        """Codes next to real values, ties to even, saturating; any shape."""
+        scaled = np.asarray(values, np.float64) * 2.0**self.fraction_bits
+        if self.factor is not None:
+            scaled = scaled / self.factor
+        if self.divisor is not None:
+            scaled = scaled * self.divisor
+        low, high = code_limits(self.bits, signed=self.signed, narrow=False)
+        return np.clip(np.rint(scaled), low, high).astype(np.int64)
+
+    def decode(self, codes: Codes) -> Reals:
+        """Real values of codes, as the file then sees them; any shape."""
+        values = self.format.real(codes)
+        return values if self.divisor is None else values / np.float32(self.divisor)

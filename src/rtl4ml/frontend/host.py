@@ -1,0 +1,115 @@
+"""The host's part of a model: what stands before the hardware's input and behind its output, run by the executor's kernels."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from rtl4ml.errors import ModelError
+from rtl4ml.formats import Codes, Reals
+from rtl4ml.frontend import kernels
+from rtl4ml.graph import HostFunction
+
+BATCHABLE = frozenset({"Add", "Sub", "Mul", "Div", "Relu", "Clip", "Identity", "Flatten", "BatchNormalization"})
+"""Operators whose results do not depend on the batch, in shape or in the last bit. Others run sample by sample."""
+
+
+def extract(
+    model: onnx.ModelProto, start: str, end: str, start_shape: tuple[int, ...], constants: dict[str, NDArray], opset: int, order: Codes
+) -> HostFunction:
+    """The nodes between two tensors of the file as a model of their own.
+
+    Args:
+        model: the file.
+        start: tensor that it takes.
+        end: tensor that it gives.
+        start_shape: shape of `start`, batch of 1 included.
+        constants: every constant tensor known at import, by name.
+        opset: of the file.
+        order: element of the border tensor -> element of the hardware's tensor.
+    """
+    wanted, nodes = {end}, []
+    for node in reversed(model.graph.node):
+        if not wanted.intersection(node.output) or all(not name or name in constants for name in node.input):
+            continue
+        if start in node.output:
+            continue
+        nodes.append(node)
+        wanted.update(name for name in node.input if name not in constants)
+    nodes.reverse()
+    if not nodes or start == end:
+        return HostFunction(b"", (), order.reshape(-1), order.shape[1:])
+    used = {name: constants[name] for node in nodes for name in node.input if name in constants}
+    batched = all(node.op_type in BATCHABLE for node in nodes) and all(value.ndim < len(start_shape) or value.shape[0] == 1 for value in used.values())
+    shape: list[int | str | None] = [None if batched else start_shape[0], *start_shape[1:]]
+    part = kernels.build(nodes, {start: (onnx.TensorProto.FLOAT, shape)}, [end], used, opset)
+    for output in part.graph.output:
+        output.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None))
+    words = tuple(node.op_type for node in nodes)
+    return HostFunction(part.SerializeToString(), words, order.reshape(-1), order.shape[1:], batched=batched)
+
+
+@functools.lru_cache(maxsize=64)
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    return kernels.session(model)
+
+
+def run(function: HostFunction, values: Reals, progress: Callable[[int, int], None] | None = None) -> Reals:
+    """Apply a host function to values (N, ...) of the tensor it takes; without nodes they come back unchanged."""
+    if not function.model:
+        return values
+    session = _session(function.model)
+    name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
+    values = np.ascontiguousarray(values, np.float32)
+    if function.batched or not len(values):
+        return session.run([output], {name: values})[0]
+    results = []
+    for index in range(len(values)):
+        results.append(session.run([output], {name: values[index : index + 1]})[0])
+        if progress is not None and index % 1000 == 999:
+            progress(index + 1, len(values))
+    return np.concatenate(results)
+
+
+def output_shape(function: HostFunction, shape: Sequence[int]) -> tuple[int, ...]:
+    """Shape that the function gives for one sample of `shape` (without the batch).
+
+    Raises:
+        ModelError: the host's part cannot be run.
+    """
+    try:
+        return tuple(run(function, np.zeros((1, *shape), np.float32)).shape[1:])
+    except ModelError:
+        raise
+    except Exception as error:
+        text = str(error).splitlines()[0]
+        raise ModelError(f"Operators behind the last quantizer must run in onnxruntime, but it says: {text}") from error
+
+
+def invert(function: HostFunction, targets: Reals, shape: Sequence[int]) -> Reals:
+    """File inputs (N, *shape) whose prologue gives values close to `targets` (N, *border shape).
+
+    By bisection, all elements at once: right for elementwise monotone prologues that keep the order of elements, which is what exporters write; for any other the
+    values are merely some inputs. Callers encode them again and so know their codes exactly.
+    """
+    flat = targets.reshape(len(targets), -1)
+    if not function.model:
+        return targets.reshape(len(targets), *shape)
+    if not function.batched:
+        spread = max(1.0, float(np.abs(flat).max()))
+        return np.random.default_rng(0).uniform(-spread, spread, (len(targets), *shape)).astype(np.float32)
+    scale = np.float32(1 << 20)
+
+    def apply(x: Reals) -> Reals:
+        return run(function, x.reshape(len(targets), *shape).astype(np.float32)).reshape(len(targets), -1)
+
+    low, high = np.full(flat.shape, -scale), np.full(flat.shape, scale)
+    falling = apply(high) < apply(low)
+    for _ in range(48):
+        middle = (low + high) / 2
+        above = (apply(middle) > flat) ^ falling
+        high, low = np.where(above, middle, high), np.where(above, low, middle)
+    return ((low + high) / 2).reshape(len(targets), *shape)

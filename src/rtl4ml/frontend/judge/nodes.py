@@ -1,0 +1,131 @@
+"""Single nodes, executed by onnxruntime and qonnx as qonnx's `execute_node` has them executed.
+
+A standard node becomes a model of its own in which every input is a graph input, weights too (a weight that is an
+initializer would be packed, and multiplied by another kernel); the session is kept. A custom node is qonnx's own
+`CustomOp`.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper
+from qonnx.custom_op.registry import getCustomOp, is_custom_op
+from qonnx.util.basic import get_preferred_qonnx_opset, qonnx_make_model
+
+from rtl4ml.errors import ModelError
+from rtl4ml.frontend.judge.arrays import Array
+
+QONNX_DOMAIN = "qonnx.custom_op.general"
+_CUSTOM_DOMAINS = ("qonnx.custom_op.", "onnx.brevitas", "finn.custom_op.")
+_OLD_DOMAINS = ("", "finn", "finn.custom_op.general")
+_OPERATORS_WITHOUT_DOMAIN = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "FloatQuant")
+
+
+def canonical(node: onnx.NodeProto) -> onnx.NodeProto:
+    """Return the node, its domain brought up to date where qonnx 1.0.0 would not find its operator."""
+    old = node.domain in _OLD_DOMAINS[1:] or (node.domain == "" and node.op_type in _OPERATORS_WITHOUT_DOMAIN)
+    if not old:
+        return node
+    renamed = copy.deepcopy(node)
+    renamed.domain = QONNX_DOMAIN
+    return renamed
+
+
+def describe(node: onnx.NodeProto) -> str:
+    """Name a node for a message."""
+    return f"node {node.name or node.output[0]!r} ({node.op_type})"
+
+
+class Node:
+    """One node of the file.
+
+    Args:
+        node: the node.
+        opset: versions of the model's opset imports by domain; a custom domain without one has version 1, as in qonnx.
+
+    Raises:
+        ModelError: neither onnxruntime nor qonnx has the operator.
+    """
+
+    def __init__(self, node: onnx.NodeProto, opset: dict[str, int]):
+        self.proto = canonical(node)
+        self.op_type: str = self.proto.op_type
+        self.inputs = [name for name in self.proto.input if name]
+        self.outputs = [name for name in self.proto.output if name]
+        # The import that counts is that of the domain in the file; "" would give Trunc the version of ONNX itself.
+        self._version = opset.get(node.domain, get_preferred_qonnx_opset())
+        if node.domain == "" and self.proto.domain:
+            self._version = get_preferred_qonnx_opset()
+        # qonnx imports the module that a domain names; a file shall not choose which.
+        self.custom = self.proto.domain.startswith(_CUSTOM_DOMAINS) and is_custom_op(self.proto.domain, self.op_type)
+        self._sessions: dict[bool, onnxruntime.InferenceSession] = {}
+        if self.custom:
+            try:
+                self._operator = getCustomOp(self.proto, onnx_opset_version=self._version)
+            except KeyError as error:
+                raise ModelError(
+                    f"{describe(self.proto)} must be in a version that qonnx has, not {self._version}"
+                ) from error
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """Value of an attribute; of a custom operator, qonnx's default where the file has none."""
+        if self.custom:
+            return self._operator.get_nodeattr(name)
+        for attribute in self.proto.attribute:
+            if attribute.name == name:
+                return helper.get_attribute_value(attribute)
+        return default
+
+    def execute(self, inputs: dict[str, Array], many: bool = False) -> list[Array]:
+        """Run the node.
+
+        Args:
+            inputs: arrays by tensor name.
+            many: the arrays hold many samples; standard nodes then use a second session without fixed shapes.
+
+        Returns:
+            One array for each name in `outputs`.
+        """
+        if self.custom:
+            context = dict(inputs)
+            for name in self.outputs:  # some operators look at the shape that is there
+                context[name] = np.zeros_like(inputs[self.inputs[0]], dtype=np.float32)
+            with np.errstate(all="ignore"):
+                self._operator.execute_node(context, None)
+            return [np.asarray(context[name]) for name in self.outputs]
+        if many not in self._sessions:
+            self._sessions[many] = self._open(inputs, many)
+        try:
+            results: list[Array] = self._sessions[many].run(self.outputs, inputs)
+        except Exception as error:  # as in _open
+            raise ModelError(f"{describe(self.proto)} must run on its inputs, not fail: {error}") from error
+        return results
+
+    def _open(self, inputs: dict[str, Array], many: bool) -> onnxruntime.InferenceSession:
+        """Open a session on this node alone."""
+        graph = helper.make_graph(
+            [self.proto],
+            "single-node-exec",
+            [
+                helper.make_tensor_value_info(
+                    name,
+                    helper.np_dtype_to_tensor_dtype(array.dtype),
+                    [None] * array.ndim if many else array.shape,
+                )
+                for name, array in inputs.items()
+            ],
+            [onnx.ValueInfoProto(name=name) for name in self.outputs],
+        )
+        model = qonnx_make_model(graph)
+        model.opset_import[0].version = self._version
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions have no common public base class
+            reason = f"{describe(self.proto)} must be an operator that onnxruntime or qonnx runs, not {error}"
+            raise ModelError(reason) from error

@@ -1,0 +1,229 @@
+"""The judge's graph with exact products: integer codes, exact scales, one rounding to float32.
+
+Float32 sums depend on the order of their terms. Here every MatMul and Gemm of two quantized operands is
+
+    fl32( sum_k (a[i, k] - za) * (b[k, j] - zb)  *  sa * sb * alpha  +  beta * c[i, j] )
+
+with an integer sum, the scales as the file has them, `c` the value of Gemm's third input, and one rounding of the
+exact result. An operand is quantized if Quant, IntQuant or BipolarQuant (or DequantizeLinear) made it, layout
+operators in between or not, if it is a constant that lies on a grid (`grids.py`), or if the caller gave its grid.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.frontend.judge.arrays import Array, FloatArray, IntArray
+from rtl4ml.frontend.judge.executor import Action, Executor, Progress
+from rtl4ml.frontend.judge.grids import Grid, recover
+from rtl4ml.frontend.judge.product import NotIntegerError, Operand, Product
+from rtl4ml.frontend.judge.steps import LAYOUT, Batch, Step
+
+
+class _GridCodes:
+    """Codes of a tensor whose grid the caller gave; stands after the step that makes the tensor."""
+
+    def __init__(self, name: str, scale: FloatArray):
+        self.name, self._scale = name, scale
+        self.reads, self.writes = (name,), (name,)
+
+    def __call__(self, batch: Batch) -> None:
+        values = batch.values[self.name].astype(np.float64)
+        codes = np.rint(values / self._scale)
+        if not np.array_equal((codes * self._scale).astype(np.float32), batch.values[self.name]):
+            raise ConfigurationError(f"values of {self.name!r} must be multiples of the grid given for it, not others")
+        batch.codes[self.name] = codes.astype(np.int64)
+
+
+class _IntegerCodes:
+    """Codes of DequantizeLinear: its input. Stands after its step."""
+
+    def __init__(self, step: Step):
+        self.name, self._input = step.name, step.reads[0]
+        self.reads, self.writes = step.reads, step.writes
+
+    def __call__(self, batch: Batch) -> None:
+        batch.codes[self.name] = batch.values[self._input].astype(np.int64)
+
+
+class StrictJudge(Executor):
+    """A file, run with exact products.
+
+    Args:
+        model: as for `Judge`.
+        input_grid: scale (a float32 number, or an array that broadcasts to the input's shape) of which all inputs are
+            multiples.
+        grids: the same for other tensors that no quantizer makes, by name.
+
+    Raises:
+        ModelError: as for `Judge`.
+        ConfigurationError: a grid is given for a tensor that does not depend on the input, or is not positive or
+            not of float32.
+
+    Attributes:
+        grids: grid of every quantizer's output and of every integer product, by tensor name.
+        constant_codes: codes of the constants that a quantizer made, by tensor name.
+        products: outputs of the MatMul and Gemm nodes computed from integers.
+        refused: outputs of those that are computed in float32 as by `Judge`, and why.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto | str | os.PathLike[str],
+        input_grid: float | Array | None = None,
+        grids: Mapping[str, float | Array] | None = None,
+    ):
+        super().__init__(model)
+        given = dict(grids or {})
+        if input_grid is not None:
+            given[self.input_name] = input_grid
+        self._check_names(given, self._dynamic)
+        self.grids: dict[str, Grid] = {}
+        self.constant_codes: dict[str, IntArray] = {}
+        self.refused: dict[str, str] = {}
+        self._no_grid: dict[str, str] = {}
+        for name, scale in given.items():
+            if not (np.all(np.asarray(scale) > 0) and np.array_equal(np.asarray(scale, np.float32), scale)):
+                raise ConfigurationError(f"the grid of {name!r} must be positive float32 numbers, not {scale}")
+            self.grids[name] = self._grid(name, np.asarray(scale), np.zeros((), np.int64))
+        self._find_grids()
+        self._sources = frozenset(self.grids)
+        actions: list[Action] = []
+        if self.input_name in given:
+            actions.append(_GridCodes(self.input_name, self.grids[self.input_name].scale))
+        for action in self._actions:
+            assert isinstance(action, Step)
+            actions.append(self._product(action) or action)
+            if action.name in given:
+                actions.append(_GridCodes(action.name, self.grids[action.name].scale))
+            elif action.node.op_type == "DequantizeLinear" and action.name in self.grids:
+                actions.append(_IntegerCodes(action))
+        self.products = tuple(action.name for action in actions if isinstance(action, Product))
+        self._actions = actions
+
+    def _grid(self, name: str, scale: Array, zero_point: Array) -> Grid:
+        shape = self.shapes[name]
+        return Grid(
+            np.broadcast_to(scale.astype(np.float64), shape), np.broadcast_to(zero_point, shape).astype(np.int64)
+        )
+
+    def _find_grids(self) -> None:
+        """Note the grid, or why there is none, of every quantizer's output; and the codes of constant ones."""
+        for name, step in self.producers.items():
+            dequantize = step.node.op_type == "DequantizeLinear"
+            if name in self.grids or not (step.quantizer is not None or dequantize):
+                continue
+            parameters = step.reads[1:]
+            if not all(parameter in self.constants for parameter in parameters):
+                self._no_grid[name] = f"the scale of {name!r} depends on the input"
+                continue
+            tensors = [self.constants[parameter] for parameter in parameters]
+            if step.quantizer is not None:
+                scale, zero_point = step.quantizer.format(tensors)
+            else:
+                scale, zero_point = self._along_axis(step, tensors)
+            if not np.array_equal(zero_point, np.rint(zero_point)):
+                self._no_grid[name] = f"the zero point of {name!r} is not an integer"
+                continue
+            self.grids[name] = self._grid(name, scale, zero_point)
+            if name in self.constants:
+                value = self.constants[step.reads[0]]
+                codes = value.astype(np.int64) if step.quantizer is None else step.quantizer.codes([value, *tensors])
+                self.constant_codes[name] = np.broadcast_to(codes, self.shapes[name])
+
+    def _along_axis(self, step: Step, tensors: list[Array]) -> tuple[Array, Array]:
+        """Scale and zero point of DequantizeLinear, shaped so that they broadcast."""
+        rank = len(self.shapes[step.name])
+        shape = [1] * rank
+        if tensors[0].size > 1:
+            shape[step.node.attribute("axis", 1)] = tensors[0].size
+        scale = tensors[0].reshape(shape)
+        return scale, tensors[1].astype(np.int64).reshape(shape) if len(tensors) > 1 else np.zeros(shape, np.int64)
+
+    def _product(self, step: Step) -> Product | None:
+        """The integer product of a MatMul or Gemm node, or None, with the reason in `refused`."""
+        if step.node.op_type not in ("MatMul", "Gemm"):
+            return None
+        gemm = step.node.op_type == "Gemm"
+        left_axis = -2 if gemm and step.node.attribute("transA", 0) else -1
+        right_axis = -1 if gemm and step.node.attribute("transB", 0) else -2
+        try:
+            left = self._operand(step.reads[0], left_axis)
+            right = self._operand(step.reads[1], right_axis)
+            product = Product(step, left, right, self.constants, self.shapes[step.name])
+        except NotIntegerError as reason:
+            self.refused[step.name] = str(reason)
+            return None
+        self.grids[step.name] = product.grid
+        return product
+
+    def _operand(self, name: str, axis: int) -> Operand:
+        """Follow an operand through layout operators to where its codes are made."""
+        if len(self.shapes[name]) < 2:
+            raise NotIntegerError(f"operand {name!r} has fewer than 2 dimensions")
+        moves: list[Step] = []
+        source = name
+        while source not in self._sources:
+            if source in self._no_grid:
+                raise NotIntegerError(self._no_grid[source])
+            if source not in self.producers or self.producers[source].node.op_type not in LAYOUT:
+                return self._recovered(name, axis)
+            moves.insert(0, self.producers[source])
+            source = moves[0].reads[0]
+
+        def moved(array: Array) -> Array:
+            array = array[np.newaxis]
+            for move in moves:
+                array = move.move(array)
+            return array[0]
+
+        grid = Grid(moved(self.grids[source].scale), moved(self.grids[source].zero_point))
+        constant = self.constant_codes.get(source)
+        return Operand(source, tuple(moves), None if constant is None else moved(constant), grid)
+
+    def _recovered(self, name: str, axis: int) -> Operand:
+        """An operand without a quantizer: a constant that lies on a grid."""
+        if name not in self.constants:
+            raise NotIntegerError(f"operand {name!r} has no quantizer")
+        value = self.constants[name]
+        found = recover(value, axis) if value.dtype == np.float32 else None
+        if found is None:
+            raise NotIntegerError(f"constant {name!r} does not lie on a grid of 16 bits or fewer")
+        return Operand(None, (), found[1], Grid(found[0], np.zeros(value.shape, np.int64)))
+
+    def run(
+        self,
+        x: Array,
+        names: Iterable[str] | None = None,
+        code_names: Iterable[str] | None = None,
+        given: Mapping[str, IntArray] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[dict[str, Array], dict[str, IntArray]]:
+        """Run the file on samples.
+
+        Args:
+            x: `[n, ...]`, as for `Judge.run`.
+            names: tensors to return; None returns all that depend on the input.
+            code_names: quantizers and products whose codes to return; None returns all.
+            given: codes, `[n, ...]` by quantizer output, that what follows the quantizer shall see in place of its
+                own: fed with the codes of `Judge.run_codes`, each layer is judged by itself. The codes returned are
+                    the quantizer's own.
+            progress: called with (samples done, samples in all).
+
+        Returns:
+            Tensors as `Judge.run`; and int64 codes `[n, ...]` by name: those of quantizers, and the exact sums of
+            products (without Gemm's bias). `grids` says what they mean.
+
+        Raises:
+            ConfigurationError: shapes or names do not fit, or a value is not on a grid that was given.
+            ModelError: a code is NaN, or a sum can exceed 63 bits.
+        """
+        given = given or {}
+        self._check_names(given, self.quantizers)
+        everything = (*self.quantizers, *self.products)
+        code_names = everything if code_names is None else list(code_names)
+        self._check_names(code_names, everything)
+        return self._run_chunks(x, names, code_names, given, progress, want_codes=True)

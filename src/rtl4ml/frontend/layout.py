@@ -1,0 +1,97 @@
+"""Operators that only move or rename elements: Reshape, Flatten, Transpose, Squeeze, Unsqueeze, Identity, Dropout."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from rtl4ml.errors import ModelError
+from rtl4ml.frontend.lowering import Lowering, handles
+from rtl4ml.frontend.values import Constant, Flow
+
+
+def _move(lowering: Lowering, node: onnx.NodeProto, move: Callable[[NDArray], NDArray]) -> None:
+    value = lowering.value(node.input[0], node)
+    result: Constant | Flow
+    if isinstance(value, Constant):
+        codes = None if value.codes is None else move(value.codes)
+        scale = None if value.scale is None else move(value.scale)
+        result = Constant(move(np.asarray(value.value)), codes, scale)
+    elif value.opaque:
+        result = replace(value, opaque=(*value.opaque, node))
+    else:
+        result = replace(value, order=move(value.order))
+    lowering.values[node.output[0]] = result
+
+
+@handles("Identity", "Dropout", constants=True)
+def identity(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Nothing moves."""
+    _move(lowering, node, lambda a: a)
+
+
+@handles("Reshape", constants=True)
+def reshape(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """The target may hold 0 (keep the dimension) and one -1."""
+    target = [int(d) for d in lowering.constant(node.input[1], node).value.reshape(-1)]
+    allow_zero = bool(lowering.attributes(node).get("allowzero", 0))
+
+    def move(array: NDArray) -> NDArray:
+        shape = [array.shape[i] if d == 0 and not allow_zero else d for i, d in enumerate(target)]
+        try:
+            return array.reshape(shape)
+        except ValueError as error:
+            raise ModelError(f"Shape of node {node.name!r} (Reshape) must hold {array.size} elements, not {target}") from error
+
+    _move(lowering, node, move)
+
+
+@handles("Flatten", constants=True)
+def flatten(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Everything before `axis` and everything from it on."""
+    axis = int(lowering.attributes(node).get("axis", 1))  # type: ignore[call-overload]
+
+    def move(array: NDArray) -> NDArray:
+        at = axis + array.ndim if axis < 0 else axis
+        return array.reshape(int(np.prod(array.shape[:at], dtype=np.int64)), -1)
+
+    _move(lowering, node, move)
+
+
+@handles("Transpose", constants=True)
+def transpose(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Without `perm` the dimensions are reversed."""
+    permutation = lowering.attributes(node).get("perm")
+    _move(lowering, node, lambda a: a.transpose(permutation))  # type: ignore[arg-type]
+
+
+def _axes(lowering: Lowering, node: onnx.NodeProto) -> list[int] | None:
+    if len(node.input) > 1 and node.input[1]:
+        return [int(a) for a in lowering.constant(node.input[1], node).value.reshape(-1)]
+    axes = lowering.attributes(node).get("axes")
+    return None if axes is None else [int(a) for a in axes]  # type: ignore[attr-defined]
+
+
+@handles("Squeeze", constants=True)
+def squeeze(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Drop dimensions of 1."""
+    axes = _axes(lowering, node)
+    _move(lowering, node, lambda a: np.squeeze(a, None if axes is None else tuple(axes)))
+
+
+@handles("Unsqueeze", constants=True)
+def unsqueeze(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Add dimensions of 1."""
+    axes = _axes(lowering, node)
+    _move(lowering, node, lambda a: np.expand_dims(a, tuple(axes or ())))
+
+
+@handles("Shape")
+def shape(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """A constant: all dimensions are known at import."""
+    flow = lowering.flow(node.input[0], node)
+    lowering.require_clear(flow, node)
+    lowering.values[node.output[0]] = Constant(np.array(flow.order.shape, np.int64))
+

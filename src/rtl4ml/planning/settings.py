@@ -1,0 +1,136 @@
+"""What the user asked for: reuse, lanes, clock, handshake; from Python, the command line, or a TOML or YAML file."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.graph import Graph
+from rtl4ml.operators import Dense
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a graph shall be built.
+
+    Parameters:
+        reuse: reuse factor of the network; a layer with fewer multiplications gets one multiplier.
+        layer_reuse: by layer name, instead of `reuse`; more than the layer's multiplications is an error.
+        lanes: elements of an input beat; None: all of them when the first layer is unrolled or the pipeline runs free, else the fewest
+            that keep the interval.
+        clock_mhz: the clock that registers are placed for.
+        backpressure: True: valid and ready everywhere; False: the free-running pipeline of triggers.
+    """
+
+    reuse: int = 1
+    layer_reuse: Mapping[str, int] = field(default_factory=dict)
+    lanes: int | None = None
+    clock_mhz: float = 200.0
+    backpressure: bool = True
+
+    def __post_init__(self) -> None:
+        """Check each value by itself.
+
+        Raises:
+            ConfigurationError: naming the setting.
+        """
+        for name, value in (("reuse", self.reuse), *((f"reuse of layer {k!r}", v) for k, v in self.layer_reuse.items())):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"{name} must be an integer of at least 1, not {value!r}")
+        if self.lanes is not None and (isinstance(self.lanes, bool) or not isinstance(self.lanes, int) or self.lanes < 1):
+            raise ConfigurationError(f"lanes must be an integer of at least 1, not {self.lanes!r}")
+        if isinstance(self.clock_mhz, bool) or not isinstance(self.clock_mhz, int | float) or not 1 <= self.clock_mhz <= 2000:
+            raise ConfigurationError(f"clock_mhz must be a number from 1 to 2000, not {self.clock_mhz!r}")
+        if not isinstance(self.backpressure, bool):
+            raise ConfigurationError(f"backpressure must be true or false, not {self.backpressure!r}")
+
+    def reuse_of(self, layer: Dense) -> int:
+        """Reuse of a layer: its own, or the network's as far as it has multiplications."""
+        return self.layer_reuse.get(layer.name, min(self.reuse, layer.multiplications))
+
+    def check(self, graph: Graph) -> None:
+        """Check the settings against a graph.
+
+        Raises:
+            ConfigurationError: an unknown layer, more reuse than multiplications, more lanes than elements.
+        """
+        layers = {o.name: o for o in graph.operators if isinstance(o, Dense)}
+        for name, reuse in self.layer_reuse.items():
+            if name not in layers:
+                raise ConfigurationError(f"Layer of a reuse must be one of {', '.join(map(repr, layers))}, not {name!r}")
+            if reuse > layers[name].multiplications:
+                raise ConfigurationError(f"reuse of layer {name!r} must be at most its {layers[name].multiplications} multiplications, not {reuse}")
+        if self.lanes is not None and self.lanes > graph.input_tensor.size:
+            raise ConfigurationError(f"lanes must be at most the {graph.input_tensor.size} elements of the input, not {self.lanes}")
+
+
+def parse_reuse(text: str) -> tuple[int | None, dict[str, int]]:
+    """`8`, `fc1=4`, or several with commas: the network's reuse, if given, and the layers'.
+
+    Raises:
+        ConfigurationError: something else.
+    """
+    network: int | None = None
+    layers: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = part.strip().rpartition("=")
+        try:
+            value = int(number)
+        except ValueError:
+            raise ConfigurationError(f"reuse must be an integer or LAYER=integer, several separated by commas, not {text!r}") from None
+        if name:
+            layers[name.strip()] = value
+        else:
+            network = value
+    return network, layers
+
+
+def from_mapping(values: Mapping[str, Any], base: Settings | None = None) -> Settings:
+    """Settings from a file's or a caller's words; `reuse` may be a number or a table of layers with an entry `default`.
+
+    Raises:
+        ConfigurationError: an unknown word or a value without a meaning.
+    """
+    values = dict(values)
+    known = set(Settings.__dataclass_fields__) - {"layer_reuse"}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigurationError(f"Setting must be one of {', '.join(sorted(known))}, not {unknown[0]!r}")
+    reuse = values.get("reuse")
+    if isinstance(reuse, str):
+        network, layers = parse_reuse(reuse)
+        values["layer_reuse"] = layers
+        values.pop("reuse")
+        if network is not None:
+            values["reuse"] = network
+    elif isinstance(reuse, Mapping):
+        layers = {str(k): v for k, v in reuse.items() if k != "default"}
+        values["layer_reuse"] = layers
+        values.pop("reuse")
+        if "default" in reuse:
+            values["reuse"] = reuse["default"]
+    return replace(base or Settings(), **values)
+
+
+def from_file(path: str | Path) -> Settings:
+    """Settings from a TOML or YAML file.
+
+    Raises:
+        ConfigurationError: the file cannot be read or parsed, or holds an unknown setting.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"Configuration {str(path)!r} must be a readable text file: {error}") from error
+    try:
+        values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"Configuration {str(path)!r} must be TOML (.toml) or YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"Configuration {str(path)!r} must be a table of settings, not {type(values).__name__}")
+    return from_mapping(values)

@@ -1,0 +1,244 @@
+"""Staircases as datapaths: every form with constant parameters, or with parameters that come in as words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl4ml.datapath.words import Datapath, Word
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.formats import Rounding
+from rtl4ml.staircase import AffineForm, ConstantForm, Form, ShiftForm, ThresholdForm
+
+COMPARATORS = 7
+"""Up to this many thresholds are compared side by side; more are searched, one bit of the code after the other."""
+
+Codes = NDArray[np.int64]
+
+
+def form_parameters(form: Form, row: int) -> dict[str, int]:
+    """Parameters of a form's row by name; the names are the same for all rows.
+
+    Args:
+        form: the form.
+        row: channel; ignored when all channels share one row.
+    """
+    row = row if form.rows > 1 else 0
+    match form:
+        case ConstantForm():
+            return {"value": int(form.value[row])}
+        case ShiftForm():
+            return {"offset": int(form.offset[row]), "left": int(form.left[row])}
+        case AffineForm():
+            parameters = {"multiplier": int(form.multiplier[row]), "offset": int(form.offset[row])}
+            pairs = list(form.exceptions[row])
+            # Rows with fewer exceptions list an x of their own again, or one that is none.
+            none = (0, int(_row(form, row).evaluate(np.zeros(1, np.int64))[0]))
+            pairs += [pairs[0] if pairs else none] * (max(map(len, form.exceptions)) - len(pairs))
+            for index, (x, y) in enumerate(pairs):
+                parameters[f"exception_x_{index}"] = int(x)
+                parameters[f"exception_y_{index}"] = int(y)
+            return parameters
+        case ThresholdForm():
+            parameters = {"base": int(form.base[row]), "sign": int(form.sign[row])}
+            if form.levels > COMPARATORS:
+                return parameters | {"row": row}
+            return parameters | {f"threshold_{k}": int(value) for k, value in enumerate(form.thresholds[row])}
+    raise ConfigurationError(f"A form must be one of those in rtl4ml.staircase, not {type(form).__name__}")
+
+
+def build_form(datapath: Datapath, word: Word, form: Form, row: int) -> Word:
+    """Add a row of a form to a datapath, its parameters as constants.
+
+    Args:
+        datapath: where to.
+        word: x; its range is the domain.
+        form: the form.
+        row: channel; ignored when all channels share one row.
+    """
+    alone = _row(form, row if form.rows > 1 else 0)
+    parameters = {name: datapath.constant(value) for name, value in form_parameters(alone, 0).items()}
+    return build_form_with_parameters(datapath, word, alone, parameters)
+
+
+def build_form_with_parameters(datapath: Datapath, word: Word, form: Form, parameters: Mapping[str, Word]) -> Word:
+    """Add a form to a datapath, its parameters as words.
+
+    Args:
+        datapath: where to.
+        word: x; its range is the domain.
+        form: the form; says which parameters there are and what all rows share.
+        parameters: those of :func:`form_parameters` by name; constants are welcome.
+    """
+    match form:
+        case ConstantForm():
+            return parameters["value"]
+        case ShiftForm():
+            return _build_shift(datapath, word, form, parameters)
+        case AffineForm():
+            return _build_affine(datapath, word, form, parameters)
+        case ThresholdForm():
+            return _build_thresholds(datapath, word, form, parameters)
+    raise ConfigurationError(f"A form must be one of those in rtl4ml.staircase, not {type(form).__name__}")
+
+
+def select_rows(form: Form, rows: list[int]) -> Form:
+    """The form of some channels only, in that order; a form with one row stays."""
+    if form.rows == 1:
+        return form
+    match form:
+        case ConstantForm():
+            return replace(form, value=form.value[rows])
+        case ShiftForm():
+            return replace(form, left=form.left[rows], offset=form.offset[rows])
+        case AffineForm():
+            exceptions = tuple(form.exceptions[row] for row in rows)
+            return replace(form, multiplier=form.multiplier[rows], offset=form.offset[rows], exceptions=exceptions)
+        case ThresholdForm():
+            return replace(form, thresholds=form.thresholds[rows], base=form.base[rows], sign=form.sign[rows])
+    raise ConfigurationError(f"A form must be one of those in rtl4ml.staircase, not {type(form).__name__}")
+
+
+def _row(form: Form, row: int) -> Form:
+    return select_rows(form, [row])
+
+
+def _both(datapath: Datapath, a: Word, b: Word) -> Word:
+    return datapath.select(a, b, datapath.constant(0))
+
+
+def _either(datapath: Datapath, a: Word, b: Word) -> Word:
+    return datapath.select(a, datapath.constant(1), b)
+
+
+def _invert(datapath: Datapath, bit: Word) -> Word:
+    return datapath.select(bit, datapath.constant(0), datapath.constant(1))
+
+
+def round_off(datapath: Datapath, t: Word, shift: int, rounding: Rounding) -> Word:
+    """Add `round(t / 2**shift)` to a datapath: the upper bits, plus one where the dropped bits say so."""
+    if shift == 0 or rounding is Rounding.FLOOR:
+        return datapath.shift_right(t, shift)
+    quotient = datapath.shift_right(t, shift)
+    half = datapath.low_bits(datapath.shift_right(t, shift - 1), 1)
+    below = datapath.at_least(datapath.low_bits(t, shift - 1), datapath.constant(1))
+    negative = datapath.at_least(datapath.constant(-1), t)
+    match rounding:
+        case Rounding.HALF_EVEN:
+            odd = datapath.low_bits(quotient, 1)
+            up = _both(datapath, half, _either(datapath, below, odd))
+        case Rounding.HALF_AWAY:
+            up = _both(datapath, half, _either(datapath, below, _invert(datapath, negative)))
+        case Rounding.HALF_TOWARD:
+            up = _both(datapath, half, _either(datapath, below, negative))
+        case Rounding.AWAY:
+            up = _both(datapath, _invert(datapath, negative), _either(datapath, half, below))
+        case Rounding.TOWARD:
+            up = _both(datapath, negative, _either(datapath, half, below))
+    return datapath.add(quotient, up)
+
+
+def _build_shift(datapath: Datapath, word: Word, form: ShiftForm, parameters: Mapping[str, Word]) -> Word:
+    left = parameters["left"]
+    amounts = sorted({int(value) for value in form.left if left.low <= value <= left.high})
+    shifted = datapath.shift_left(word, amounts[-1])
+    for amount in amounts[:-1]:
+        chosen = datapath.equal(left, datapath.constant(amount))
+        shifted = datapath.select(chosen, datapath.shift_left(word, amount), shifted)
+    offset = parameters["offset"]
+    t = datapath.add(shifted, offset) if form.sign > 0 else datapath.subtract(offset, shifted)
+    return datapath.clip(round_off(datapath, t, form.shift, form.rounding), form.low, form.high)
+
+
+def _build_affine(datapath: Datapath, word: Word, form: AffineForm, parameters: Mapping[str, Word]) -> Word:
+    t = datapath.add(datapath.multiply(word, parameters["multiplier"]), parameters["offset"])
+    y = datapath.clip(round_off(datapath, t, form.shift, form.rounding), form.low, form.high)
+    for index in range(max(map(len, form.exceptions), default=0)):
+        listed = datapath.equal(word, parameters[f"exception_x_{index}"])
+        y = datapath.select(listed, parameters[f"exception_y_{index}"], y)
+    return y
+
+
+def _build_thresholds(datapath: Datapath, word: Word, form: ThresholdForm, parameters: Mapping[str, Word]) -> Word:
+    if form.levels > COMPARATORS:
+        count = _search(datapath, word, form, parameters["row"])
+    else:
+        thresholds = [parameters[f"threshold_{k}"] for k in range(form.levels)]
+        count = datapath.sum([datapath.at_least(word, threshold) for threshold in thresholds])
+    rising = datapath.at_least(parameters["sign"], datapath.constant(0))
+    base = parameters["base"]
+    return datapath.select(rising, datapath.add(base, count), datapath.subtract(base, count))
+
+
+def _search(datapath: Datapath, word: Word, form: ThresholdForm, row: Word) -> Word:
+    """Count the thresholds reached by binary search: a bit a comparison, highest first, each from a table of its own."""
+    bits = form.levels.bit_length()
+    # Thresholds beyond the domain are never reached, whatever they are.
+    missing = np.full((form.rows, (1 << bits) - 1 - form.levels), np.iinfo(np.int64).max)
+    thresholds = np.minimum(np.concatenate([form.thresholds, missing], axis=1), word.high + 1)
+    thresholds = np.maximum(thresholds, word.low)
+    count = datapath.constant(0)
+    for step in range(bits):
+        # The middle thresholds of the 2**step parts, rows one after the other.
+        middle = thresholds[:, (1 << (bits - step - 1)) - 1 :: 1 << (bits - step)]
+        index = datapath.add(datapath.shift_left(row, step), count)
+        flat = middle.reshape(-1)[index.low : index.high + 1].tolist()
+        middle_one = datapath.table(index, flat) if len(flat) > 1 else datapath.constant(flat[0])
+        bit = datapath.at_least(word, middle_one)
+        count = datapath.add(datapath.shift_left(count, 1), bit)
+    return datapath.narrow(count, 0, form.levels)
+
+
+@dataclass(frozen=True, eq=False)
+class LaneForms:
+    """A form on the lanes of a stream: element `group * lanes + lane` in lane `lane` of beat `group`.
+
+    Lanes of the last beat that carry no element give 0.
+
+    Parameters:
+        form: with one row, or one for each element; None: the identity.
+        n: elements.
+        lanes: elements a beat.
+        low: int64 (n,), lowest code of each element out.
+        high: int64 (n,), highest.
+    """
+
+    form: Form | None
+    n: int
+    lanes: int
+    low: Codes
+    high: Codes
+
+    @property
+    def groups(self) -> int:
+        """Beats."""
+        return -(-self.n // self.lanes)
+
+    def elements(self, lane: int) -> list[int]:
+        """Element of each group in a lane; where there is none, that of the first group stands in."""
+        indices = range(lane, self.groups * self.lanes, self.lanes)
+        return [index if index < self.n else lane for index in indices]
+
+    @property
+    def parameters(self) -> list[dict[str, Codes]]:
+        """For each lane the parameters by name, int64 (groups,) each."""
+        result = []
+        for lane in range(self.lanes):
+            columns: dict[str, Codes] = {}
+            if self.form is not None:
+                form = select_rows(self.form, self.elements(lane))
+                rows = [form_parameters(form, group) for group in range(self.groups)]
+                columns = {name: np.array([row[name] for row in rows], np.int64) for name in rows[0]}
+            columns["used"] = (np.arange(self.groups) * self.lanes + lane < self.n).astype(np.int64)
+            result.append(columns)
+        return result
+
+    def build(self, datapath: Datapath, lane: int, word: Word, parameters: Mapping[str, Word]) -> Word:
+        """Add a lane's function to a datapath; see :class:`rtl4ml.hdl.mac_plan.Finish`."""
+        elements = self.elements(lane)
+        if self.form is not None:
+            form = select_rows(self.form, elements)
+            word = build_form_with_parameters(datapath, word, form, parameters)
+        word = datapath.narrow(word, int(self.low[elements].min()), int(self.high[elements].max()))
+        return datapath.select(parameters["used"], word, datapath.constant(0))

@@ -1,0 +1,40 @@
+"""Folding: from a reuse factor to a tile of multipliers."""
+
+import numpy as np
+
+from rtl4ml.errors import ConfigurationError
+
+
+def choose_tile(n_in: int, n_out: int, reuse: int) -> tuple[int, int]:
+    """The smallest tile of P outputs by S inputs that needs at most `reuse` passes.
+
+    `ceil(n_out / P) * ceil(n_in / S) <= reuse` with the fewest multipliers P * S; among equals the fewest outputs (each
+    needs an accumulator and what follows it), then the fewest passes.
+
+    Args:
+        n_in: elements of the input.
+        n_out: elements of the output.
+        reuse: passes allowed; more than n_in * n_out leave one multiplier.
+
+    Returns:
+        (P, S).
+
+    Raises:
+        ConfigurationError: a number is below 1.
+
+    >>> choose_tile(16, 64, 4)
+    (16, 16)
+    >>> choose_tile(784, 10, 7840)
+    (1, 1)
+    """
+    if min(n_in, n_out, reuse) < 1:
+        raise ConfigurationError(f"Elements and reuse must be 1 or more, not {n_in} x {n_out}, reuse {reuse}")
+    outputs = np.arange(1, n_out + 1, dtype=np.int64)
+    groups = -(-n_out // outputs)
+    words = np.minimum(reuse // groups, n_in)
+    possible = words > 0
+    outputs, groups, words = outputs[possible], groups[possible], words[possible]
+    elements = -(-n_in // words)
+    passes = groups * -(-n_in // elements)
+    best = np.lexsort((passes, outputs, outputs * elements))[0]
+    return int(outputs[best]), int(elements[best])

@@ -1,0 +1,144 @@
+"""The staircase itself: a monotone function from integers to integers, one a channel, on a finite domain."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl4ml.errors import ModelError
+from rtl4ml.formats import Codes
+
+TABLE_ENTRIES = 1 << 22
+"""Up to this many entries in all, the reference looks codes up in a table instead of searching the steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Staircase:
+    """A monotone integer function per channel, stored as its steps.
+
+    `f(x) = first` below `positions[0]`, `codes[i]` from `positions[i]` up to the next position. Rows are channels, or one row
+    that all channels share.
+
+    Parameters:
+        low: int64 (rows,), lowest x of the domain.
+        high: int64 (rows,), highest x of the domain.
+        first: int64 (rows,), the code at `low`.
+        positions: for each row int64 (steps,), ascending, in (low, high].
+        codes: for each row int64 (steps,), the code from that position on.
+    """
+
+    low: Codes
+    high: Codes
+    first: Codes
+    positions: tuple[Codes, ...]
+    codes: tuple[Codes, ...]
+
+    def __post_init__(self) -> None:
+        """Check that every row is a strictly monotone staircase inside its domain.
+
+        Raises:
+            ModelError: a row is not.
+        """
+        for row, (where, what) in enumerate(zip(self.positions, self.codes, strict=True)):
+            whole = np.concatenate([self.first[row : row + 1], what])
+            rises = np.diff(whole)
+            if len(where) and not (
+                (np.all(rises > 0) or np.all(rises < 0))
+                and np.all(np.diff(where) > 0)
+                and where[0] > self.low[row]
+                and where[-1] <= self.high[row]
+            ):
+                raise ModelError(f"Staircase must be monotone on its domain, not as it is in channel {row}")
+
+    @property
+    def rows(self) -> int:
+        """Number of distinct functions: 1 when all channels share one."""
+        return len(self.first)
+
+    @functools.cached_property
+    def code_ends(self) -> tuple[Codes, Codes]:
+        """Lowest and highest code of each row, int64 (rows,) each."""
+        last = np.array([c[-1] if len(c) else f for f, c in zip(self.first, self.codes, strict=True)], np.int64)
+        return np.minimum(self.first, last), np.maximum(self.first, last)
+
+    @property
+    def code_low(self) -> int:
+        """The lowest code of any row."""
+        return int(self.code_ends[0].min())
+
+    @property
+    def code_high(self) -> int:
+        """The highest code of any row."""
+        return int(self.code_ends[1].max())
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the row that has most."""
+        return max((len(p) for p in self.positions), default=0)
+
+    def at(self, row: int, x: Codes) -> Codes:
+        """Codes of one row at the integers x, any shape. x must lie in the row's domain."""
+        whole = np.concatenate([self.first[row : row + 1], self.codes[row]])
+        return whole[np.searchsorted(self.positions[row], x, side="right")]
+
+    def corners(self, row: int) -> tuple[Codes, Codes]:
+        """Both ends of every step and of the domain: a monotone function equal here is equal everywhere on the domain."""
+        where = self.positions[row]
+        x = np.unique(np.concatenate([[self.low[row]], where - 1, where, [self.high[row]]]))
+        return x, self.at(row, x)
+
+    @functools.cached_property
+    def _table(self) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+        """All rows' codes one after the other, and what to add to x to find its code; None when that would be too large."""
+        sizes = self.high - self.low + 1
+        if sizes.sum() > TABLE_ENTRIES or max(-self.code_low, self.code_high) >= 1 << 24:
+            return None
+        parts = []
+        for row in range(self.rows):
+            edges = np.concatenate([[self.low[row]], self.positions[row], [self.high[row] + 1]])
+            parts.append(np.repeat(np.concatenate([self.first[row : row + 1], self.codes[row]]), np.diff(edges)))
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        return np.concatenate(parts).astype(np.float32), starts - self.low
+
+    @functools.cached_property
+    def _evaluator(self) -> Callable[[NDArray], NDArray]:
+        """The fastest exact way to evaluate; every form has been proven equal to the steps by its fit."""
+        from rtl4ml.staircase.forms import fit_constant
+        from rtl4ml.staircase.shift import fit_shift
+
+        constant, shift = fit_constant(self), fit_shift(self)
+        if constant is not None:
+            return constant.evaluate
+        if shift is not None:
+            largest = int(max(np.abs(self.low).max(), np.abs(self.high).max()))
+            return lambda x: shift.evaluate_float(x, largest)
+        if self.rows == 1 and self.steps <= 3:
+            return self._count_steps
+        return self._search if self._table is None else self._look_up
+
+    def _look_up(self, x: NDArray) -> NDArray:
+        assert self._table is not None
+        table, offset = self._table
+        return table[x.astype(np.int64) + offset]
+
+    def _count_steps(self, x: NDArray) -> NDArray:
+        y = np.full(x.shape, self.first[0], np.float32)
+        previous = self.first[0]
+        for where, code in zip(self.positions[0], self.codes[0], strict=True):
+            y += (x >= where) * np.float32(code - previous)
+            previous = code
+        return y
+
+    def _search(self, x: NDArray) -> NDArray:
+        if self.rows == 1:
+            return self.at(0, x.astype(np.int64))
+        y = np.empty(x.shape, np.int64)
+        for row in range(self.rows):
+            y[..., row] = self.at(row, x[..., row].astype(np.int64))
+        return y
+
+    def evaluate(self, x: NDArray) -> NDArray:
+        """Codes of the function; x of shape (..., n) holds integers of any dtype. Floats come back where they hold the codes exactly."""
+        return self._evaluator(x)
