@@ -18,6 +18,7 @@ import random
 from pathlib import Path
 from types import SimpleNamespace
 
+import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
@@ -114,12 +115,13 @@ class Watch:
 async def start(dut):
     """Starts the clock, resets the design and returns a `Watch` that runs."""
     logging.getLogger(f"cocotb.{dut._name}").setLevel(logging.WARNING)  # cocotbext-axi logs every frame
+    i, o = DESIGN.ports.i, DESIGN.ports.o
+    for name in (i.data, i.valid, i.last, o.ready):
+        if name:
+            getattr(dut, name).value = 0
     watch = Watch(dut)
-    import cocotb
-
     Clock(getattr(dut, DESIGN.ports.clock), PERIOD_NS, unit="ns").start()
     cocotb.start_soon(watch.run())
-    getattr(dut, DESIGN.ports.i.valid).value = 0
     await reset(dut)
     return watch
 

@@ -19,23 +19,23 @@ class BusWithoutLast(AxiStreamBus):
 class Bench:
     """Source, sink and watch around the design. A frame is a list of beats, each one integer."""
 
-    def __init__(self, dut, last=True):
+    def __init__(self, dut, watch, last):
         self.dut = dut
+        self.watch = watch
         clock, resetn = getattr(dut, DESIGN.ports.clock), getattr(dut, DESIGN.ports.reset)
         bus = AxiStreamBus if last else BusWithoutLast
-        if not last:
-            getattr(dut, I.last).value = 0
         # One "byte" is a whole beat: cocotbext-axi handles bytes one by one.
         source, sink = (name.removesuffix("_tdata") for name in (I.data, O.data))
         self.source = AxiStreamSource(bus.from_prefix(dut, source), clock, resetn, False, byte_size=I.lanes * I.slot)
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, sink), clock, resetn, False, byte_size=O.lanes * O.slot)
-        self.watch = None
 
     @classmethod
     async def make(cls, dut, last=True):
-        """A bench whose design was reset."""
-        bench = cls(dut, last)
-        bench.watch = await start(dut)
+        """A bench around a design that was reset; `last` says whether the source has a tlast, else it is tied low."""
+        # Before the first reset valid and ready may be unknown, which cocotbext-axi does not stand.
+        watch = await start(dut)
+        bench = cls(dut, watch, last)
+        await wait_cycles(dut, 4)  # until source and sink are awake
         return bench
 
     def stall(self, source, sink):

@@ -37,7 +37,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 DataOption = Annotated[Path | None, typer.Option("--data", help=".npz or .npy file with real inputs (array x, or the only one that fits).")]
 LabelsOption = Annotated[bool, typer.Option("--labels", help="The data file holds labels: report accuracies.")]
 DivideOption = Annotated[float | None, typer.Option("--divide", help="Divide the data, such as 255 for pixels.")]
-SamplesOption = Annotated[int, typer.Option("--samples", min=2, help="Stimuli to draw without --data; or how many of its samples to take.", show_default="1000, or all of the data")]
+SamplesOption = Annotated[int | None, typer.Option("--samples", min=2, help="Stimuli to draw without --data; or how many of its samples to take.", show_default="1000, or all of the data")]
 BenchOption = Annotated[bool, typer.Option("--bench", help="Run the cocotb protocol bench too: stalls, reset, framing.")]
 
 
@@ -93,7 +93,7 @@ def _design(
     return compile(graph, name=name, config=config, force=force, progress=lambda stage: show(f"planning {stage}", 0, 1), **settings)
 
 
-def _verify(design: Design, data: Path | None, labels: bool, divide: float | None, samples: int, bench: bool, show: Callable[[str, int, int], None]) -> Verification:
+def _verify(design: Design, data: Path | None, labels: bool, divide: float | None, samples: int | None, bench: bool, show: Callable[[str, int, int], None]) -> Verification:
     x = y = None
     if data is not None:
         x, y = read_samples(data, design.graph.input_shape, divide, labels=labels)
@@ -130,7 +130,7 @@ def build(
     data: DataOption = None,
     labels: LabelsOption = False,
     divide: DivideOption = None,
-    samples: SamplesOption = 0,
+    samples: SamplesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the IP of a network; with --verify, prove it first."""
@@ -184,7 +184,7 @@ def verify(
     data: DataOption = None,
     labels: LabelsOption = False,
     divide: DivideOption = None,
-    samples: SamplesOption = 0,
+    samples: SamplesOption = None,
     bench: BenchOption = False,
     as_json: JsonOption = False,
 ) -> None:

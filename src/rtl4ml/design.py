@@ -37,6 +37,7 @@ VERILOG_WORDS = frozenset(
 )
 
 MAX_RTL_CYCLES = 400_000
+BENCH_FRAMES = 24
 
 
 def compile(  # noqa: A001  (the word of the field)
@@ -263,7 +264,7 @@ class Design:
         if rtl:
             started = time.perf_counter()
             notify("Verilog", 0, 1)
-            counted = sum(count_multipliers(text) for text in self.verilog.values())
+            counted = count_multipliers(self.verilog, self.name)
             timed("verilog", started)
             started = time.perf_counter()
             notify("building the simulation", 0, 1)
@@ -276,7 +277,7 @@ class Design:
         if bench and rtl:
             started = time.perf_counter()
             notify("protocol bench", 0, 1)
-            protocol = self._bench(codes, kept[graph.output])
+            protocol = self._bench(codes)
             timed("protocol bench", started)
         shown = {name: seen for name, seen in kept.items() if name != graph.input}
         return Verification(self.plan, equal, checked, protocol, counted, coverage(graph, shown), accuracy, seconds)
@@ -305,10 +306,14 @@ class Design:
         results = {"reference": self.decode(output), "onnx": judged}
         return {name: float(np.mean(y.reshape(len(labels), -1).argmax(axis=1) == labels)) for name, y in results.items()}
 
-    def _bench(self, codes: Codes, expected: Codes) -> cocotb_bench.BenchResult:
-        if not self.plan.settings.backpressure:
-            raise ConfigurationError("The protocol bench must have an AXI4-Stream design, not a free-running pipeline: leave it out")
+    def _bench(self, codes: Codes) -> cocotb_bench.BenchResult:
         with tempfile.TemporaryDirectory(prefix="rtl4ml-") as folder:
-            return cocotb_bench.run(
-                self.name, self._write_verilog(Path(folder)), self.ports, codes[:24], expected[:24], latency=self.plan.latency, interval=self.plan.interval
+            return cocotb_bench.run_bench(
+                self.name,
+                self._write_verilog(Path(folder)),
+                self.ports,
+                codes[:BENCH_FRAMES],
+                lambda frames: self.graph.evaluate(frames)[self.graph.output],
+                self.plan.latency,
+                self.plan.interval,
             )

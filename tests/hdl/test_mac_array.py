@@ -61,7 +61,16 @@ def exercise(plan, x, share):
     return lasts, [edge for edge, _ in results], np.array([outputs for _, outputs in results])
 
 
-SHAPES = [(1, 1, 1, 1), (1, 1, 3, 5), (4, 1, 2, 3), (1, 6, 2, 1), (3, 4, 2, 1), (3, 4, 2, 5), (5, 2, 1, 7)]
+SHAPES = [
+    (1, 1, 1, 1),
+    (1, 1, 3, 5),
+    (4, 1, 2, 3),
+    (1, 6, 2, 1),
+    (3, 4, 2, 1),
+    (3, 4, 2, 5),
+    (5, 2, 1, 7),
+    (13, 6, 1, 2),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -116,3 +125,9 @@ def test_shapes_must_fit():
     message = r"^Bias and element ranges of weights \(2, 3, 4, 5\) must have shapes \(2, 4\) and \(3, 5\), not "
     with pytest.raises(ConfigurationError, match=message):
         MacPlan(weights, np.zeros((2, 5), np.int64), np.zeros((3, 5)), np.zeros((3, 5)), 5.0)
+
+
+def test_block_memories_have_registers_behind_them():
+    assert plan_of(13, 6, 1, 2, 5.0).operand_register
+    assert not plan_of(13, 6, 1, 2, 10.0).operand_register
+    assert not plan_of(4, 6, 1, 2, 5.0).operand_register

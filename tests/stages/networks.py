@@ -53,7 +53,8 @@ def requantizer(generator, kind, low, high, code_low, code_high):
         return np.clip(np.floor((x - centre[row]) * gain[row] + offset[row]), code_low, code_high).astype(np.int64)
 
     staircase = staircase_of(low, high, line)
-    return staircase, fit_thresholds(staircase) if kind == "thresholds" else fit_affine(staircase)
+    form = None if kind == "thresholds" else fit_affine(staircase)
+    return staircase, form or fit_thresholds(staircase)
 
 
 def network(sizes, seed, *, kinds=None, bits=4, weight_bits=4, zero_point=0, signed=True, last=True, weights=None):

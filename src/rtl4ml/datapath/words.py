@@ -217,7 +217,8 @@ class Datapath:
             if a.low == 0:
                 # The sign moves inwards, where it costs nothing.
                 if node.kind is SUBTRACT:
-                    return self.subtract(self.word(node.operands[1]), self.word(node.operands[0]))
+                    first, second = (self.word(operand) for operand in node.operands)
+                    return self.subtract(second, first, (-b.high, -b.low))
                 if node.kind is SHIFT_LEFT:
                     return self.shift_left(self.subtract(a, self.word(node.operands[0])), node.parameter)
         if k := self._common_shift(a, b):

@@ -1,7 +1,9 @@
 """Amaranth components as Verilog-2001 text: RTLIL through Yosys, plain identifiers, the same bytes on every run."""
 
+import importlib.metadata
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -26,34 +28,25 @@ _SCRIPT = (
 
 
 def yosys_version() -> str:
-    """Version of the Yosys in use, such as `0.70`.
+    """Version of the Yosys in use, such as `0.70`."""
+    return importlib.metadata.version("pyosys")
+
+
+def run_yosys(commands: Iterable[str]) -> None:
+    """Run a script in a fresh design, without output.
 
     Raises:
-        ToolError: it cannot be loaded.
+        ToolError: Yosys cannot be loaded, or a command failed.
     """
-    match = re.search(r"\d+\.\d+", str(_yosys().yosys_version_str))
-    return match.group() if match else "unknown"
-
-
-def _yosys():  # type: ignore[no-untyped-def]  # noqa: ANN202  (a compiled module without types)
     try:
         from pyosys import libyosys
     except ImportError as error:
         raise ToolError(f"Yosys must be importable as pyosys to write Verilog: {error}; pip install pyosys") from error
-    return libyosys
-
-
-def run_yosys(commands: list[str]) -> None:
-    """Run a script in a fresh design, without output.
-
-    Raises:
-        ToolError: a command failed.
-    """
-    yosys = _yosys()
-    design = yosys.Design()
+    design = libyosys.Design()
     for command in commands:
         try:
-            yosys.run_pass(f"tee -q {command}", design)
+            # Pass.call, since run_pass echoes every command.
+            libyosys.Pass.call(design, f"tee -q {command}")
         except Exception as error:
             raise ToolError(f"Yosys must accept {command.split()[0]!r}, but says: {error}") from error
 
@@ -76,8 +69,22 @@ def convert(component: wiring.Component, name: str, comment: str) -> str:
     return f"{lines}\n{body.rstrip()}\n"
 
 
-def count_multipliers(verilog: str) -> int:
-    """Multiplication operators in Verilog text, comments and attributes left out."""
-    code = re.sub(r"\(\*.*?\*\)|//[^\n]*|/\*.*?\*/", "", verilog, flags=re.DOTALL)
-    code = re.sub(r"@\s*\*|@\s*\(\s*\*\s*\)", "", code)
-    return len(re.findall(r"(?<![*(])\*(?![*)])", code))
+def count_multipliers(files: Mapping[str, str], top: str) -> int:
+    """Multipliers in Verilog as Yosys reads it: the multiplication cells of the whole hierarchy.
+
+    Args:
+        files: text by file name.
+        top: name of the top module.
+
+    Raises:
+        ToolError: Yosys cannot be loaded, or refuses the files.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        commands = []
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+            commands.append(f"read_verilog {Path(folder) / name}")
+        result = Path(folder) / "count"
+        # Every stage's module is instantiated once, so cells of modules are cells of the design.
+        run_yosys([*commands, f"hierarchy -check -top {top}", f"tee -o {result} select -count t:$mul"])
+        return int(result.read_text(encoding="utf-8").split()[0])

@@ -49,7 +49,7 @@ class MacArray(wiring.Component):
         plan = self._plan
         products = self._products(m)
         if plan.words == 1:
-            sampled = delay(m, "issued", self.issue, 2)  # the products are there
+            sampled = delay(m, "issued", self.issue, plan.product_step)
             inputs = products | self._parameters(m, sampled)
             result = sampled
         else:
@@ -63,7 +63,7 @@ class MacArray(wiring.Component):
         return m
 
     def _products(self, m: Module) -> dict[str, Value]:
-        """Registers behind the multipliers; those of the issue of edge t are there after edge t + 1."""
+        """Registers behind the multipliers, found `plan.product_step` edges after the issue."""
         plan = self._plan
         passes = plan.groups * plan.words
         address = Signal(range(max(2, passes)))
@@ -72,16 +72,22 @@ class MacArray(wiring.Component):
                 m.d.sync += address.eq(Mux(address == passes - 1, 0, address + 1))
         rows = plan.weights.reshape(passes, plan.outputs * plan.lanes)
         weights = read_rows(m, "weights", rows, plan.weight_shape, address[: max(passes - 1, 1).bit_length()])
+        # Like the products: neither reset nor enable, so that registers can be those of memories and multipliers.
+        operands = m.d.sync if plan.operand_register else m.d.comb
         elements = []
         for s in range(plan.lanes):
-            element = Signal.like(self.word[s], name=f"x_{s}")
-            m.d.comb += element.eq(self.word[s])
+            element = Signal.like(self.word[s], name=f"x_{s}", reset_less=True)
+            operands += element.eq(self.word[s])
             elements.append(element)
+        if plan.operand_register:
+            for index, value in enumerate(weights):
+                p, s = divmod(index, plan.lanes)
+                weights[index] = Signal(plan.weight_shape, name=f"weight_{p}_{s}", reset_less=True)
+                operands += weights[index].eq(value)
         products: dict[str, Value] = {}
         for p in range(plan.outputs):
             for s, element in enumerate(elements):
                 name = plan.product_name(p, s)
-                # Neither reset nor enable, so that the register can be the multiplier's own.
                 product = Signal(shape_of_range(*plan.product_range(p, s)), name=name, reset_less=True)
                 m.d.sync += product.eq(element * weights[p * plan.lanes + s])
                 products[name] = product

@@ -15,6 +15,12 @@ from rtl4ml.hdl.tables import shape_of_range
 
 Codes = NDArray[np.int64]
 
+BLOCK_ROWS = 64
+"""Tables of more rows than this lie in block memories, whose outputs come late."""
+
+BLOCK_MEMORY_NS = 1.8
+"""How much later than a register's, for no device in particular."""
+
 
 @dataclass(frozen=True, eq=False)
 class Finish:
@@ -38,7 +44,8 @@ class MacPlan:
     of group h.
 
         issue of word g      t      the word and its weights are read
-        products             t + 1  registered
+        operands             t + 1  only when `operand_register`
+        products             t + 1  registered; one later behind an operand register
         adder trees          ...    cut to the period
         accumulators         ...    only when G > 1
         finish               ...    cut to the period; with G = 1 the trees and this are one datapath
@@ -164,15 +171,26 @@ class MacPlan:
         return shape_of_range(self.weights.min(), self.weights.max())
 
     @property
+    def operand_register(self) -> bool:
+        """Whether registers stand between memories and multipliers, because both do not fit one period."""
+        serial = GENERIC.register + BLOCK_MEMORY_NS + GENERIC.multiply
+        return self.groups * self.words > BLOCK_ROWS and serial > self.period_ns
+
+    @property
+    def product_step(self) -> int:
+        """Edges from the issue of a word to the first edge that finds its products."""
+        return 2 + self.operand_register
+
+    @property
     def accumulate_step(self) -> int:
         """Edges from the issue of a word to the edge that adds it to the accumulators (G > 1)."""
-        return 2 + self.trees_pipeline.depth + self.sum_register
+        return self.product_step + self.trees_pipeline.depth + self.sum_register
 
     @property
     def depth(self) -> int:
         """Edges from the issue of a group's last word to the edge that can sample the result."""
         if self.words == 1:
-            return 2 + self.tail_pipeline.depth
+            return self.product_step + self.tail_pipeline.depth
         return self.accumulate_step + 1 + self.tail_pipeline.depth
 
     def product_name(self, p: int, s: int) -> str:

@@ -75,8 +75,8 @@ def verification_table(result: Verification) -> RenderableType:
         table.add_row("every beat on schedule", f"{rtl.cycles} cycles", "", "yes" if rtl.on_schedule else "no", "")
         table.add_row("multipliers in the Verilog", "", str(result.plan.multipliers), str(result.counted_multipliers), "")
     if result.bench is not None:
-        for test in result.bench.tests:
-            table.add_row(f"protocol: {test.name}", "", "", "held" if test.passed else "failed", "")
+        for case in result.bench.cases:
+            table.add_row(f"protocol: {case.name}", "", "", case.state, case.message)
     parts: list[RenderableType] = [table]
     for reason in equal.unjudged:
         parts.append(Text(f"not judged from integers: {reason}", style="red"))

@@ -99,7 +99,7 @@ class Verification:
                 "worst": [asdict(w) for w in self.equality.worst],
             },
             "rtl": rtl,
-            "bench": None if self.bench is None else {"passed": self.bench.passed, "tests": [asdict(t) for t in self.bench.tests]},
+            "bench": None if self.bench is None else {"passed": self.bench.passed, "cases": [asdict(c) for c in self.bench.cases]},
             "latency_cycles": {"planned": self.plan.latency, "measured": self.rtl.latency if self.rtl else None},
             "interval_cycles": {"planned": self.plan.interval, "measured": self.rtl.interval if self.rtl else None},
             "multipliers": {"planned": self.plan.multipliers, "counted": self.counted_multipliers},

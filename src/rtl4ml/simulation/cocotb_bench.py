@@ -242,6 +242,7 @@ def _read_results(results: Path, log: Path) -> BenchResult:
     for case in ElementTree.parse(results).iter("testcase"):
         failure = next((case.find(tag) for tag in ("failure", "error") if case.find(tag) is not None), None)
         state = "failed" if failure is not None else "skipped" if case.find("skipped") is not None else "passed"
-        message = "" if failure is None else failure.get("message") or (failure.text or "").strip()
+        # The first line is what the bench says; pytest's rewriting adds the compared values once more.
+        message = "" if failure is None else (failure.get("message") or failure.text or "").strip().split("\n")[0]
         cases.append(BenchCase(case.get("name", ""), state, message, float(case.get("time", 0))))
     return BenchResult(tuple(cases))

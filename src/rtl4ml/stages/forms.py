@@ -172,7 +172,7 @@ def _build_thresholds(datapath: Datapath, word: Word, form: ThresholdForm, param
 
 
 def _search(datapath: Datapath, word: Word, form: ThresholdForm, row: Word) -> Word:
-    """Count the thresholds reached by binary search: a bit a comparison, highest first, each from a table of its own."""
+    """Count the thresholds reached by binary search: each comparison, with a table of its own, gives one bit."""
     bits = form.levels.bit_length()
     # Thresholds beyond the domain are never reached, whatever they are.
     missing = np.full((form.rows, (1 << bits) - 1 - form.levels), np.iinfo(np.int64).max)

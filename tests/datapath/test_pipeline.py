@@ -1,0 +1,90 @@
+import pytest
+
+from rtl4ml.datapath import pipeline as module
+from rtl4ml.datapath.cost import register_bits
+from rtl4ml.datapath.delays import GENERIC, Delays
+from rtl4ml.datapath.nodes import CONSTANT, INPUT, SHIFT_LEFT
+from rtl4ml.datapath.pipeline import cut
+from rtl4ml.datapath.words import Datapath
+from rtl4ml.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("period", [2.0, 4.0, 6.0, 10.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_path_is_longer_than_the_period(make, seed, period):
+    datapath = make(seed, 200)
+    pipeline = cut(datapath, period)
+    arrival = [0.0] * len(datapath.nodes)
+    for index, node in enumerate(datapath.nodes):
+        delay = GENERIC.of(datapath.nodes, node)
+        before = 0.0
+        for operand in node.operands:
+            if datapath.nodes[operand].kind == CONSTANT:
+                continue
+            if node.kind != SHIFT_LEFT and pipeline.until[operand] == 0 == pipeline.step[operand] and not arrival[operand]:
+                continue
+            assert pipeline.step[operand] <= pipeline.step[index] or pipeline.until[index] == 0
+            if pipeline.step[operand] == pipeline.step[index]:
+                before = max(before, arrival[operand])
+        arrival[index] = before + delay
+        if _used(datapath, index):
+            assert arrival[index] <= max(period - GENERIC.register, delay) + 1e-6
+        if node.kind == INPUT:
+            assert pipeline.step[index] == 0
+    for word in datapath.outputs.values():
+        node = datapath.nodes[word.index]
+        index = node.operands[0] if node.kind == SHIFT_LEFT else word.index
+        if datapath.nodes[index].kind != CONSTANT:
+            assert pipeline.until[index] == pipeline.depth
+
+
+def _used(datapath, index):
+    live = {word.index for word in datapath.outputs.values()}
+    for user in range(len(datapath.nodes) - 1, index, -1):
+        if user in live:
+            live.update(datapath.nodes[user].operands)
+    return index in live
+
+
+def test_registers_are_few(make, monkeypatch):
+    for seed in range(4):
+        datapath = make(seed, 300)
+        pipeline = cut(datapath, 4.0)
+        assert pipeline == cut(datapath, 4.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_ROUNDS", 0)
+            earliest = cut(datapath, 4.0)
+        assert pipeline.depth == earliest.depth
+        assert register_bits(datapath, pipeline) < register_bits(datapath, earliest)
+
+
+def test_wide_result_of_a_shared_word_is_computed_late():
+    datapath = Datapath()
+    x, y = datapath.input("x", 0, 15), datapath.input("y", 0, 15)
+    product = datapath.multiply(x, y)
+    deep = datapath.add(product, datapath.add(datapath.multiply(product, x), datapath.multiply(product, y)))
+    datapath.output("deep", deep)
+    datapath.output("x", x)
+    datapath.output("y", y)
+    datapath.output("table", datapath.table(x, [(i * 37) % 1000 + 5000 for i in range(16)]))
+    pipeline = cut(datapath, 5.0)
+    table = datapath.outputs["table"].index
+    # x lives to the end anyhow: its table of 13 bits need not.
+    assert pipeline.step[table] == pipeline.depth > 1
+
+
+def test_depth_grows_with_the_clock():
+    datapath = Datapath()
+    words = [datapath.input(f"x{i}", -128, 127) for i in range(16)]
+    datapath.output("y", datapath.sum(words))
+    assert [cut(datapath, period).depth for period in (100.0, 5.0, 2.0)] == [0, 1, 3]
+    assert cut(datapath, 2.0, Delays(chain=0.1, carry=0.0)).depth == 0
+
+
+def test_nothing_to_compute():
+    datapath = Datapath()
+    datapath.output("x", datapath.input("x", 0, 3))
+    datapath.output("one", datapath.constant(1))
+    assert cut(datapath, 5.0).depth == 0
+    with pytest.raises(ConfigurationError, match="^clock period must be positive, not 0 ns$"):
+        cut(datapath, 0)
