@@ -1,6 +1,7 @@
 """Exceptions: one base class, one subclass for each kind of thing that can be wrong.
 
-Messages follow one grammar: "X must be Y, not Z". For models they name the node, its operator, what is supported and what to do.
+Messages follow one grammar: "X must be Y, not Z". For models they name the node, its operator, what is supported and
+what to do.
 """
 
 

@@ -1,4 +1,4 @@
-"""What an integer code means: bits, sign, scale, zero point; the rounding modes; conversion without a second rounding."""
+"""What an integer code means: bits, sign, scale, zero point; the rounding modes; conversion that rounds once."""
 
 import enum
 import re
@@ -14,7 +14,7 @@ Reals = NDArray[np.float32]
 
 
 class Rounding(enum.Enum):
-    """How a quotient becomes an integer, in hardware terms. All are `floor((t + c) / 2**S)` with a `c` that depends on `t`."""
+    """How a quotient becomes an integer, in hardware terms: `floor((t + c) / 2**S)` with a `c` that depends on `t`."""
 
     FLOOR = "floor"
     HALF_EVEN = "half_even"
@@ -25,7 +25,7 @@ class Rounding(enum.Enum):
 
 
 def code_limits(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
-    """Lowest and highest code of a `bits` wide quantizer; `narrow` gives up the lowest signed or the highest unsigned one."""
+    """Lowest and highest code of a `bits` wide quantizer; `narrow` gives up the lowest (unsigned: the highest)."""
     if signed:
         return -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - 1
     return 0, (1 << bits) - 1 - narrow
@@ -78,7 +78,11 @@ class Format:
         else:
             kind = f"{'int' if self.signed else 'uint'}<{self.bits}>{' narrow' if self.narrow else ''}"
         scale = f"{self.scale:.8g}" if self.scale.ndim == 0 else f"{self.scale.size} scales"
-        zero = "" if not np.any(self.zero_point) else f", zero point {self.zero_point if self.zero_point.ndim else int(self.zero_point)}"
+        zero = (
+            ""
+            if not np.any(self.zero_point)
+            else f", zero point {self.zero_point if self.zero_point.ndim else int(self.zero_point)}"
+        )
         return f"{kind} x {scale}{zero}"
 
 
@@ -154,17 +158,19 @@ class InputFormat:
             ConfigurationError: the text is none of these, or a width is not between 1 and 24 bits.
         """
         match = _INPUT_FORMAT.match(text)
-        fixed = bool(match) and match["kind"] in ("fixed", "ufixed")
-        if match is None or fixed != (match["i"] is not None):
+        if match is None or (match["kind"] in ("fixed", "ufixed")) != (match["i"] is not None):
             raise ConfigurationError(
-                f"Input format must be fixed<W,I>, ufixed<W,I>, int<W> or uint<W>, with an optional *factor or /divisor, not {text!r}"
+                "Input format must be fixed<W,I>, ufixed<W,I>, int<W> or uint<W>, with an optional *factor or "
+                f"/divisor, not {text!r}"
             )
         bits = int(match["w"])
         if not 1 <= bits <= 24:
             raise ConfigurationError(f"Input format must have 1 to 24 bits, not {bits}")
         number = float(np.float32(match["number"])) if match["op"] else None
         if number is not None and (number == 0 or not np.isfinite(number)):
-            raise ConfigurationError(f"Factor or divisor of the input format must be finite and not zero, not {match['number']}")
+            raise ConfigurationError(
+                f"Factor or divisor of the input format must be finite and not zero, not {match['number']}"
+            )
         return cls(
             bits=bits,
             signed=match["kind"] in ("fixed", "int"),

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import abc
+import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes, Format, InputFormat
 
-TILE_BYTES = 1 << 20
+TILE_BYTES = 1 << 19
 """Samples are evaluated in tiles whose widest tensor takes about this much: it stays in a core's cache."""
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """NumPy's BLAS, whose threads can be limited."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +72,7 @@ class Operator(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self, x: NDArray, tensor: Tensor) -> NDArray:
-        """Codes (N, n_out) from codes (N, n_in); integers in whichever dtype holds them exactly. `tensor` is the input's."""
+        """Codes (N, n_out) from codes (N, n_in), in whichever dtype holds them exactly. `tensor` is the input's."""
 
     @property
     def multiplications(self) -> int:
@@ -77,7 +87,8 @@ class HostFunction:
     Parameters:
         model: a serialised ONNX model, one input and one output, batch 1; empty: nothing to do.
         description: operators in words, for the metadata.
-        order: int64 (n,): element e of the (flattened) float tensor at the border is element order[e] of the hardware's tensor.
+        order: int64 (n,): element e of the (flattened) float tensor at the border is element order[e] of the
+            hardware's tensor.
         shape: of the float tensor at the border, without the batch.
         bias: float32 (n_hardware,): added to the output's real values in the same rounding; epilogue only.
         batched: the model takes any batch.
@@ -107,8 +118,8 @@ class Graph:
         input_shape: of the file, without the batch.
         output_shape: of the file, without the batch.
         encode: real values behind the prologue to input codes, as the first quantizer or the input format has it.
-        layouts: for each tensor the order of its elements in the file: an array in the file's shape (batch of 1 included) whose
-            entries are element numbers of the tensor.
+        layouts: for each tensor the order of its elements in the file: an array in the file's shape (batch of 1
+            included) whose entries are element numbers of the tensor.
         source: facts about the file: its name, its hash, versions of the executors that defined the staircases.
         model: the file itself, which the judges run; empty for a graph that came from none.
     """
@@ -138,9 +149,13 @@ class Graph:
         for operator in self.operators:
             for name in operator.inputs:
                 if name not in made:
-                    raise ModelError(f"Input {name!r} of node {operator.name!r} ({operator.kind}) must be made by an earlier node")
+                    raise ModelError(
+                        f"Input {name!r} of node {operator.name!r} ({operator.kind}) must be made by an earlier node"
+                    )
             if operator.output in made:
-                raise ModelError(f"Output {operator.output!r} of node {operator.name!r} ({operator.kind}) must be a new tensor")
+                raise ModelError(
+                    f"Output {operator.output!r} of node {operator.name!r} ({operator.kind}) must be a new tensor"
+                )
             made.add(operator.output)
         if self.output not in made:
             raise ModelError(f"Output of graph {self.name!r} must be one of its tensors, not {self.output!r}")
@@ -189,15 +204,28 @@ class Graph:
         if codes.ndim != 2 or codes.shape[1] != tensor.size:
             raise ModelError(f"Input codes must have shape (N, {tensor.size}), not {codes.shape}")
         if codes.size and (np.any(codes.min(axis=0) < tensor.low) or np.any(codes.max(axis=0) > tensor.high)):
-            raise ModelError(f"Input codes must lie in [{tensor.range[0]}, {tensor.range[1]}], not in [{codes.min()}, {codes.max()}]")
+            raise ModelError(
+                f"Input codes must lie in [{tensor.range[0]}, {tensor.range[1]}], not in [{codes.min()}, {codes.max()}]"
+            )
         results = {name: np.empty((len(codes), self.tensors[name].size), np.int64) for name in names}
         tile = max(64, TILE_BYTES // (4 * max(t.size for t in self.tensors.values())))
-        for start in range(0, len(codes), tile):
+
+        def run(start: int) -> int:
             part = codes[start : start + tile]
             for name, values in self._evaluate_tile(part, names).items():
                 results[name][start : start + tile] = values
-            if progress is not None:
-                progress(min(start + tile, len(codes)), len(codes))
+            return len(part)
+
+        starts = range(0, len(codes), tile)
+        if starts:
+            run(0)  # alone: it fills the operators' caches
+        done = min(tile, len(codes))
+        # Threads over tiles, one BLAS thread each: BLAS's own threads cost more than they give on matrices this small.
+        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+            for count in pool.map(run, starts[1:]):
+                done += count
+                if progress is not None:
+                    progress(done, len(codes))
         return results
 
     def _evaluate_tile(self, codes: NDArray, names: list[str]) -> dict[str, NDArray]:
@@ -210,11 +238,24 @@ class Graph:
     def describe(self) -> dict[str, Any]:
         """The graph in plain types, without weights: tensors, operators, the host's parts."""
         tensors = [
-            {"name": t.name, "shape": list(t.shape), "format": str(t.format), "bits": t.format.bits, "low": t.range[0], "high": t.range[1]}
+            {
+                "name": t.name,
+                "shape": list(t.shape),
+                "format": str(t.format),
+                "bits": t.format.bits,
+                "low": t.range[0],
+                "high": t.range[1],
+            }
             for t in self.tensors.values()
         ]
         operators = [
-            {"name": o.name, "kind": o.kind, "inputs": list(o.inputs), "output": o.output, "multiplications": o.multiplications}
+            {
+                "name": o.name,
+                "kind": o.kind,
+                "inputs": list(o.inputs),
+                "output": o.output,
+                "multiplications": o.multiplications,
+            }
             for o in self.operators
         ]
         return {
@@ -237,7 +278,9 @@ class Graph:
             tensor = self.tensors[name]
             maker = next((o for o in self.operators if o.output == name), None)
             made = f"{maker.kind}({', '.join(maker.inputs)})" if maker else "input"
-            lines.append(f"  {name}: {list(tensor.shape)} {tensor.format} in [{tensor.range[0]}, {tensor.range[1]}] = {made}")
+            lines.append(
+                f"  {name}: {list(tensor.shape)} {tensor.format} in [{tensor.range[0]}, {tensor.range[1]}] = {made}"
+            )
         if self.epilogue.description:
             lines.append(f"  host: {' -> '.join(self.epilogue.description)}")
         return "\n".join(lines)

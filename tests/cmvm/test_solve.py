@@ -64,7 +64,9 @@ def test_equals_numpy(data):
     check(build(matrix, offsets, low, high), matrix, offsets)
 
 
-@pytest.mark.parametrize(("n", "m", "bits", "density"), [(40, 12, 6, 1.0), (24, 40, 4, 0.4), (150, 3, 3, 0.7), (1, 30, 8, 1.0)])
+@pytest.mark.parametrize(
+    ("n", "m", "bits", "density"), [(40, 12, 6, 1.0), (24, 40, 4, 0.4), (150, 3, 3, 0.7), (1, 30, 8, 1.0)]
+)
 def test_larger_matrices(n, m, bits, density):
     rng = np.random.default_rng(n)
     matrix = rng.integers(-(1 << bits - 1), 1 << bits - 1, (n, m)) * (rng.random((n, m)) < density)
@@ -147,9 +149,9 @@ def test_constant_repeated_and_shifted_words():
     [
         (np.ones((3, 2), np.int64), None, r"^matrix must have shape \(2, m\), not \(3, 2\)$"),
         (np.ones(2, np.int64), None, r"^matrix must have shape \(2, m\), not \(2,\)$"),
-        (np.ones((2, 2)), None, "^matrix must hold integers, not float64$"),
+        (np.ones((2, 2)), None, r"^matrix must hold integers, not float64$"),
         (np.ones((2, 2), np.int64), [1], r"^offsets must have shape \(2,\), not \(1,\)$"),
-        (np.ones((2, 2), np.int64), [1.5, 2], "^offsets must hold integers, not float64$"),
+        (np.ones((2, 2), np.int64), [1.5, 2], r"^offsets must hold integers, not float64$"),
     ],
 )
 def test_refuses(matrix, offsets, message):

@@ -55,5 +55,5 @@ def test_cost_is_that_of_the_node():
 def test_too_few_levels():
     datapath = Datapath()
     terms, bounds = summands(datapath, np.random.default_rng(0), 5)
-    with pytest.raises(ValueError, match="^depth of the summands must leave room for a sum in 2 levels$"):
+    with pytest.raises(ValueError, match=r"^depth of the summands must leave room for a sum in 2 levels$"):
         Tree(datapath, bounds, 2).sum(terms)

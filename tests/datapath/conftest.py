@@ -14,9 +14,7 @@ from rtl4ml.datapath.words import Datapath, Word
 def simulate(datapath: Datapath, pipeline: Pipeline, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One value of each input per clock in Amaranth's simulator; outputs read ``depth`` edges later."""
     m = Module()
-    ports = {
-        name: Signal(Shape(word.bits, word.signed), name=f"in_{name}") for name, word in datapath.inputs.items()
-    }
+    ports = {name: Signal(Shape(word.bits, word.signed), name=f"in_{name}") for name, word in datapath.inputs.items()}
     outputs = lower(m, datapath, pipeline, ports)
     if not pipeline.depth:
         m.d.sync += Signal().eq(1)  # a clock for the test bench
@@ -62,7 +60,9 @@ def random_datapath(seed: int, size: int) -> Datapath:
     def narrow() -> Word:
         word = datapath.clip(pick(), -30, 30)
         # True of any value: the clip's result less a multiple of its own bits.
-        return datapath.narrow(datapath.subtract(word, datapath.low_bits(word, 2)), word.low - (word.low & 3), word.high)
+        return datapath.narrow(
+            datapath.subtract(word, datapath.low_bits(word, 2)), word.low - (word.low & 3), word.high
+        )
 
     makers: list[Callable[[], Word]] = [
         lambda: datapath.add(pick(), pick()),

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from rtl4ml.datapath.nodes import chain, signed_digits
@@ -9,7 +11,7 @@ def test_signed_digits(value):
     digits = signed_digits(value)
     assert sum(sign << power for power, sign in digits) == value
     powers = [power for power, _ in digits]
-    assert all(after - before > 1 for before, after in zip(powers, powers[1:], strict=False))
+    assert all(after - before > 1 for before, after in itertools.pairwise(powers))
 
 
 def test_low_bits_are_wired():
@@ -23,6 +25,6 @@ def test_low_bits_are_wired():
     assert of(datapath.add(x, y)) == (0, 6)
     assert of(datapath.add(x, shifted)) == (3, 5)
     assert of(datapath.subtract(x, shifted)) == (3, 5)
-    assert of(datapath.subtract(shifted, x)) == (0, 8)
+    assert of(datapath.subtract(shifted, x)) == (0, 9)
     assert of(datapath.add(y, datapath.shift_left(x, 4))) == (4, 0)  # no overlap
     assert of(datapath.add(x, datapath.constant(4))) == (2, 3)

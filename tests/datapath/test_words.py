@@ -14,7 +14,15 @@ def datapath() -> Datapath:
 
 @pytest.mark.parametrize(
     ("low", "high", "bits", "signed"),
-    [(0, 0, 1, False), (0, 1, 1, False), (0, 255, 8, False), (-1, 0, 1, True), (-128, 127, 8, True), (-129, 0, 9, True), (-9, -3, 5, True)],
+    [
+        (0, 0, 1, False),
+        (0, 1, 1, False),
+        (0, 255, 8, False),
+        (-1, 0, 1, True),
+        (-128, 127, 8, True),
+        (-129, 0, 9, True),
+        (-9, -3, 5, True),
+    ],
 )
 def test_width_of_range(low, high, bits, signed):
     assert (Word(0, low, high).bits, Word(0, low, high).signed) == (bits, signed)
@@ -181,15 +189,15 @@ def test_evaluate_refuses(datapath, inputs, message):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda d, x: d.input("x", 0, 1), "^input name must be new, not 'x'$"),
+        (lambda d, x: d.input("x", 0, 1), r"^input name must be new, not 'x'$"),
         (lambda d, x: d.input("z", 1, 0), r"^range of input 'z' must be ascending, not \[1, 0\]$"),
-        (lambda d, x: (d.output("y", x), d.output("y", x)), "^output name must be new, not 'y'$"),
-        (lambda d, x: d.shift_left(x, -1), "^number of bits must be 0 or more, not -1$"),
-        (lambda d, x: d.shift_right(x, -1), "^number of bits must be 0 or more, not -1$"),
-        (lambda d, x: d.low_bits(x, -1), "^number of bits must be 0 or more, not -1$"),
+        (lambda d, x: (d.output("y", x), d.output("y", x)), r"^output name must be new, not 'y'$"),
+        (lambda d, x: d.shift_left(x, -1), r"^number of bits must be 0 or more, not -1$"),
+        (lambda d, x: d.shift_right(x, -1), r"^number of bits must be 0 or more, not -1$"),
+        (lambda d, x: d.low_bits(x, -1), r"^number of bits must be 0 or more, not -1$"),
         (lambda d, x: d.clip(x, 3, 2), r"^clip range must be ascending, not \[3, 2\]$"),
         (lambda d, x: d.select(x, x, x), r"^condition must be a bit, not a word of \[0, 3\]$"),
-        (lambda d, x: d.table(x, [1, 2]), "^table must have 4 values, one for each index, not 2$"),
+        (lambda d, x: d.table(x, [1, 2]), r"^table must have 4 values, one for each index, not 2$"),
     ],
 )
 def test_building_refuses(datapath, build, message):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import signed
 
-from rtl4ml.hdl.width_adapter import WidthAdapter, words_before
+from rtl4ml.hdl.width_adapter import WidthAdapter, words_awaited, words_before
 from tests.hdl.bench import never, pack, randomly, refuses, transfers, unpack
 
 BITS = 5
@@ -22,9 +22,9 @@ def expected_edges(n, lanes_in, lanes_out, frames):
     accepted, handed = [], []
     for frame in range(frames):
         for beat in range(beats):
-            before = words_before(beat, n, lanes_in, lanes_out) + frame * words
+            before = words_awaited(beat, n, lanes_in, lanes_out) + frame * words
             earliest = [accepted[-1] + 1] if accepted else [0]
-            if before:
+            if before > 0:
                 earliest.append(handed[before - 1])
             accepted.append(max(earliest))
             while len(handed) < words_before(beat + 1, n, lanes_in, lanes_out) + frame * words:
@@ -35,6 +35,7 @@ def expected_edges(n, lanes_in, lanes_out, frames):
 SIZES = [
     (1, 1, 3), (6, 2, 3), (5, 2, 3), (7, 3, 2), (12, 12, 4), (13, 13, 4), (13, 1, 13), (13, 4, 13), (10, 4, 6),
     (11, 6, 4), (11, 5, 7), (11, 7, 5), (3, 8, 2), (3, 2, 8), (16, 4, 8), (16, 8, 4), (17, 3, 3), (9, 4, 3),
+    (19, 5, 9), (7, 4, 5), (11, 4, 9), (13, 6, 10),
 ]  # fmt: skip
 
 
@@ -60,8 +61,8 @@ def test_values_and_edges(n, lanes_in, lanes_out, stalls):
         assert edge >= accepted[last] + 1
     for beat, edge in enumerate(accepted):
         frame, index = divmod(beat, beats_per_frame)
-        before = words_before(index, n, lanes_in, lanes_out) + frame * words_per_frame
-        assert before == 0 or edge >= handed[before - 1]
+        before = words_awaited(index, n, lanes_in, lanes_out) + frame * words_per_frame
+        assert before <= 0 or edge >= handed[before - 1]
 
 
 def test_sizes_are_checked():

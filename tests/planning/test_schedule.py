@@ -92,6 +92,19 @@ def test_interval_is_that_of_the_slowest_stage(sizes, reuses):
     assert summarise(stages).interval == slowest
 
 
+@pytest.mark.parametrize(
+    ("sizes", "tile", "lanes_in", "lanes"),
+    [((14, 17), (16, 6), 6, 3), ((5, 4), (3, 3), 2, 1), ((8, 17), (16, 1), 1, 1)],
+)
+def test_an_uneven_reader_costs_no_cycle(sizes, tile, lanes_in, lanes):
+    # The last beat of a frame has one element: its reader is soon done with it, and late with the one before.
+    graph, forms = network(sizes, 1)
+    dense = DenseStage(graph, "fc0", None, tile, lanes_in, 200, None)
+    stages = [dense, RequantizeStage(graph, "q0", lanes, 200, forms["q0"], tile[0])]
+    check(graph, stages)
+    assert summarise(stages).interval == max(stage.timing.issues for stage in stages)
+
+
 def test_latency_of_a_single_multiplier():
     # 6 products, one each cycle, the first word read an edge after it was written; registers at weights, product and
     # accumulator; the FIFO.

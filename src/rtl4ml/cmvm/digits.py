@@ -77,7 +77,7 @@ class Column:
         return sorted(found)
 
     def load(self, rows: list[Row]) -> int:
-        """Returns the sum of ``2**depth`` over the digits: the column can be summed in n levels if that is at most 2**n."""
+        """Returns the sum of ``2**depth`` over the digits: n levels can sum the column if it is at most ``2**n``."""
         return sum(
             mask.bit_count() << rows[row].depth for masks in (self.plus, self.minus) for row, mask in masks.items()
         )

@@ -13,8 +13,8 @@ _SECONDS_PER_DIGIT = 5e-5
 def seconds(matrix: ArrayLike) -> float:
     """Returns roughly how long :func:`rtl4ml.cmvm.solve.multiply_matrix` takes for a matrix.
 
-    The search touches every pair of digits in a column of a block a few times. Measured on one core of 2 GHz; a guess within a
-    factor of three, meant for asking whether minutes are welcome.
+    The search touches every pair of digits in a column of a block a few times. Measured on one core of 2 GHz; a guess
+    within a factor of three, meant for asking whether minutes are welcome.
 
     Args:
         matrix: Integers of shape (n, m).

@@ -1,9 +1,10 @@
 """Sharing of two-term subexpressions between the columns of a constant matrix.
 
-A *pattern* is two digits up to a common shift and sign. As long as one occurs at least twice, computing it once and replacing
-its occurrences by a digit of a new row saves additions (R. Hartley, "Subexpression sharing in filters using canonic signed
-digit multipliers", IEEE TCAS-II 43(10), 1996). Counts are kept up to date pair by pair, and a priority queue whose entries
-are corrected when they come up yields the best pattern: a step costs what it changes, not what the matrix holds.
+A *pattern* is two digits up to a common shift and sign. As long as one occurs at least twice, computing it once and
+replacing its occurrences by a digit of a new row saves additions (R. Hartley, "Subexpression sharing in filters using
+canonic signed digit multipliers", IEEE TCAS-II 43(10), 1996). Counts are kept up to date pair by pair, and a priority
+queue whose entries are corrected when they come up yields the best pattern: a step costs what it changes, not what the
+matrix holds.
 """
 
 import heapq
@@ -13,9 +14,9 @@ import numpy as np
 
 from rtl4ml.cmvm.digits import Bounds, Column, Row
 
-# A digit is the integer (power << _ROW) + row; its sign is the set that it stands in. The pattern of the digits x < y is
-# (y - x) << (_ROW + 1) | (signs differ) << _ROW | row of x, the same for all shifts of the pair. Integers, not tuples: a
-# matrix of 64 x 32 six-bit weights has a million of them to count.
+# A digit is the integer (power << _ROW) + row; its sign is the set that it stands in. The pattern of the digits x < y
+# is (y - x) << (_ROW + 1) | (signs differ) << _ROW | row of x, the same for all shifts of the pair. Integers, not
+# tuples: a matrix of 64 x 32 six-bit weights has a million of them to count.
 _ROW = 20
 _MASK = (1 << _ROW) - 1
 _DIFFER = 1 << _ROW

@@ -21,9 +21,9 @@ def multiply_matrix(
 ) -> list[Word]:
     """Builds ``words @ matrix + offsets``.
 
-    Columns that are equal up to sign and a power of two are built once, rows of zeros and constant words vanish, and a column
-    of one power of two is wiring. The depth in additions is the least that the largest column allows. The same arguments
-    give the same nodes.
+    Columns that are equal up to sign and a power of two are built once, rows of zeros and constant words vanish, and a
+    column of one power of two is wiring. The depth in additions is the least that the largest column allows. The same
+    arguments give the same nodes.
 
     Args:
         datapath: Where to build.
@@ -37,7 +37,7 @@ def multiply_matrix(
     Raises:
         ConfigurationError: If the shapes do not fit or values are not integers.
     """
-    weights, constants = _checked(matrix, len(words)), None
+    weights = _checked(matrix, len(words))
     constants = _checked_offsets(offsets, weights.shape[1])
     inputs, weights, constants = _independent(datapath, words, weights, constants)
     shapes = [_normalised(weights[:, column]) for column in range(weights.shape[1])]
@@ -103,7 +103,7 @@ def _independent(
 
 
 def _normalised(column: NDArray[np.int64]) -> tuple[bytes, int, int]:
-    """Returns a column without its common power of two and with a positive first entry, as a key; the shift; the sign."""
+    """Returns (a column without its power of two, its first entry positive, as a key; the shift; the sign)."""
     entries = column[column != 0]
     if not entries.size:
         return column.tobytes(), 0, 1
@@ -113,9 +113,7 @@ def _normalised(column: NDArray[np.int64]) -> tuple[bytes, int, int]:
     return ((column >> shift) * sign).tobytes(), shift, sign
 
 
-def _sums(
-    datapath: Datapath, inputs: list[Word], vectors: list[NDArray[np.int64]], extras: list[int]
-) -> list[Word]:
+def _sums(datapath: Datapath, inputs: list[Word], vectors: list[NDArray[np.int64]], extras: list[int]) -> list[Word]:
     """Returns one word per vector: its product with the inputs plus the extra constant."""
     if not vectors:
         return []
@@ -139,9 +137,7 @@ def _sums(
         summands = []
         for index, power, sign in column.digits():
             row = rows[index]
-            summands.append(
-                Summand(handles[index], row.low, row.high, power, sign, row.depth, row.coefficients)
-            )
+            summands.append(Summand(handles[index], row.low, row.high, power, sign, row.depth, row.coefficients))
         if extra:
             shift = (extra & -extra).bit_length() - 1
             odd = extra >> shift

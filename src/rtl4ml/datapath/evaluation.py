@@ -72,7 +72,7 @@ def evaluate(
 
 
 def _fits(node: Node) -> bool:
-    return -_LIMIT <= node.low and node.high < _LIMIT
+    return node.low >= -_LIMIT and node.high < _LIMIT
 
 
 def _uses(nodes: Sequence[Node], roots: Any) -> list[int]:

@@ -30,8 +30,8 @@ class Pipeline:
 def cut(datapath: Datapath, period_ns: float, delays: Delays = GENERIC) -> Pipeline:
     """Assigns every node to a pipeline step such that no path between registers is longer than the clock period.
 
-    First every node is computed as early as it can be, which gives the least depth. Then nodes move later or earlier, one at
-    a time, where that saves register bits. A single node that is longer than the period gets a step of its own.
+    First every node is computed as early as it can be, which gives the least depth. Then nodes move later or earlier,
+    one at a time, where that saves register bits. A single node that is longer than the period gets a step of its own.
 
     Args:
         datapath: The datapath; it is not changed.
@@ -114,7 +114,7 @@ class _Cutter:
             return
         step = max(self.step[operand] for operand in operands)
         arrival = max(self.arrival[operand] for operand in operands if self.step[operand] == step)
-        if arrival > 0 and arrival + self.delay[index] > self.budget:
+        if arrival > 0 and self.delay[index] > 0 and arrival + self.delay[index] > self.budget:
             step, arrival = step + 1, 0.0
         self.step[index], self.arrival[index] = step, arrival + self.delay[index]
 
@@ -142,7 +142,7 @@ class _Cutter:
         self.arrival[index] = self._arrival_in(index, self.step[index])
 
     def _move(self, index: int, candidates: Sequence[int]) -> None:
-        """Moves a node to the first of the candidate steps with the fewest register bits; the present one stands first."""
+        """Moves a node to the candidate step with the fewest register bits; the present one stands first and wins."""
         others = []
         for operand in self.operands[index]:
             counts = self.counts[operand]
@@ -164,8 +164,10 @@ class _Cutter:
 
     def _fits(self, index: int, step: int) -> bool:
         arrival, tail = self._arrival_in(index, step), self._tail_in(index, step)
+        # A node that alone is longer than the period is allowed, and wires may stand before or after it.
         alone = tail == 0 and arrival == self.delay[index]
-        return alone or arrival + tail <= self.budget
+        wire = self.delay[index] == 0 and (tail == 0 or arrival == 0)
+        return alone or wire or arrival + tail <= self.budget
 
 
 def _root(datapath: Datapath, index: int) -> int:

@@ -5,7 +5,8 @@ pipeline steps (:mod:`rtl4ml.datapath.pipeline`) and written as hardware (:mod:`
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,14 @@ from rtl4ml.datapath.nodes import (
     SUBTRACT,
     TABLE,
     Node,
+    range_bits,
     signed_digits,
 )
 from rtl4ml.errors import ConfigurationError
 
 
-class Word(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Word:
     """A node of a :class:`Datapath` as its user holds it: an integer with ``low <= value <= high``.
 
     Attributes:
@@ -54,16 +57,14 @@ class Word(NamedTuple):
     @property
     def bits(self) -> int:
         """Width of the word; the constant 0 has one bit."""
-        if self.low < 0:
-            return max((~self.low).bit_length(), self.high.bit_length() if self.high > 0 else 0) + 1
-        return max(self.high.bit_length(), 1)
+        return range_bits(self.low, self.high)
 
 
 class Datapath:
     """A combinational function on integers, built node by node.
 
-    Equal nodes are built once, constants fold, and operations that change nothing vanish. Factors of two are pulled out of
-    sums, so that the shift of an operand says how many low bits need no carry chain.
+    Equal nodes are built once, constants fold, and operations that change nothing vanish. Factors of two are pulled out
+    of sums, so that the shift of an operand says how many low bits need no carry chain.
 
     Attributes:
         nodes: The nodes; operands stand before the nodes that use them.
@@ -156,8 +157,8 @@ class Datapath:
         Args:
             a: First term.
             b: Second term.
-            within: Range of the sum, if the caller has proven a tighter one than the sum of the ranges; :meth:`evaluate`
-                checks it.
+            within: Range of the sum, if the caller has proven a tighter one than the ranges of the terms give;
+                :meth:`evaluate` checks it.
         """
         if a.low == a.high:
             a, b = b, a
@@ -170,27 +171,25 @@ class Datapath:
                 return self.constant(a.low + value)
             # (x + c) + d is x + (c + d), and (c - x) + d is (c + d) - x: one chain instead of two.
             if node.kind is ADD and (inner := self.nodes[node.operands[1]]).kind is CONSTANT:
-                return self.add(self.word(node.operands[0]), self.constant(inner.low + value))
+                return self.add(self.word(node.operands[0]), self.constant(inner.low + value), within)
             if node.kind is SUBTRACT and (inner := self.nodes[node.operands[0]]).kind is CONSTANT:
-                return self.subtract(self.constant(inner.low + value), self.word(node.operands[1]))
+                return self.subtract(self.constant(inner.low + value), self.word(node.operands[1]), within)
         else:
             if a.index > b.index:
                 a, b = b, a
                 node = self.nodes[a.index]
             other = self.nodes[b.index]
             if other.kind is SUBTRACT and self._is_zero(other.operands[0]):
-                return self.subtract(a, self.word(other.operands[1]))
+                return self.subtract(a, self.word(other.operands[1]), within)
             if node.kind is SUBTRACT and self._is_zero(node.operands[0]):
-                return self.subtract(b, self.word(node.operands[1]))
+                return self.subtract(b, self.word(node.operands[1]), within)
             if a.index == b.index:
                 return self.shift_left(a, 1)
         if k := self._common_shift(a, b):
             return self.shift_left(self.add(self.shift_right(a, k), self.shift_right(b, k), _divided(within, k)), k)
         return self._chain(ADD, (a.index, b.index), a.low + b.low, a.high + b.high, within)
 
-    def _chain(
-        self, kind: str, operands: tuple[int, int], low: int, high: int, within: tuple[int, int] | None
-    ) -> Word:
+    def _chain(self, kind: str, operands: tuple[int, int], low: int, high: int, within: tuple[int, int] | None) -> Word:
         if within is None or (within[0] <= low and within[1] >= high):
             return self._build(kind, operands, None, low, high)
         return self._build(kind, operands, PROVEN, max(low, within[0]), min(high, within[1]))
@@ -202,18 +201,18 @@ class Datapath:
     def subtract(self, a: Word, b: Word, within: tuple[int, int] | None = None) -> Word:
         """Returns ``a - b``; ``within`` as for :meth:`add`."""
         if b.low == b.high:
-            return self.add(a, self.constant(-b.low))
+            return self.add(a, self.constant(-b.low), within)
         if a.index == b.index:
             return self.constant(0)
         node = self.nodes[b.index]
         if node.kind is SUBTRACT and self._is_zero(node.operands[0]):
-            return self.add(a, self.word(node.operands[1]))
+            return self.add(a, self.word(node.operands[1]), within)
         if a.low == a.high:
             # c - (x + d) is (c - d) - x, and c - (d - x) is x + (c - d).
             if node.kind is ADD and (inner := self.nodes[node.operands[1]]).kind is CONSTANT:
-                return self.subtract(self.constant(a.low - inner.low), self.word(node.operands[0]))
+                return self.subtract(self.constant(a.low - inner.low), self.word(node.operands[0]), within)
             if node.kind is SUBTRACT and (inner := self.nodes[node.operands[0]]).kind is CONSTANT:
-                return self.add(self.word(node.operands[1]), self.constant(a.low - inner.low))
+                return self.add(self.word(node.operands[1]), self.constant(a.low - inner.low), within)
             if a.low == 0:
                 # The sign moves inwards, where it costs nothing.
                 if node.kind is SUBTRACT:
@@ -222,7 +221,9 @@ class Datapath:
                 if node.kind is SHIFT_LEFT:
                     return self.shift_left(self.subtract(a, self.word(node.operands[0])), node.parameter)
         if k := self._common_shift(a, b):
-            return self.shift_left(self.subtract(self.shift_right(a, k), self.shift_right(b, k), _divided(within, k)), k)
+            return self.shift_left(
+                self.subtract(self.shift_right(a, k), self.shift_right(b, k), _divided(within, k)), k
+            )
         return self._chain(SUBTRACT, (a.index, b.index), a.low - b.high, a.high - b.low, within)
 
     def negate(self, a: Word) -> Word:
@@ -290,7 +291,8 @@ class Datapath:
             digits = signed_digits(b.low)
             terms = [self.shift_left(a, power) for power, sign in digits if sign > 0]
             taken = [self.shift_left(a, power) for power, sign in digits if sign < 0]
-            return self.subtract(self.sum(terms), self.sum(taken))
+            ends = sorted((a.low * b.low, a.high * b.low))
+            return self.subtract(self.sum(terms), self.sum(taken), (ends[0], ends[1]))
         if a.index > b.index:
             a, b = b, a
         corners = (a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high)
@@ -401,8 +403,8 @@ class Datapath:
             One array per output, all of the inputs' common shape.
 
         Raises:
-            ConfigurationError: If inputs are missing, unknown, not integers or out of range, or a narrowed word leaves the
-                range that was promised.
+            ConfigurationError: If inputs are missing, unknown, not integers or out of range, or a narrowed word leaves
+                the range that was promised.
         """
         return evaluate(self.nodes, {name: word.index for name, word in self.outputs.items()}, inputs)
 

@@ -40,7 +40,9 @@ def sides(plan: Plan) -> tuple[PortShape, PortShape]:
     """Input and output side of a plan."""
     packed = not plan.settings.backpressure
     first, last = plan.stages[0].stage, plan.stages[-1].stage
-    return PortShape.of(first.in_shape, first.lanes_in, packed=packed), PortShape.of(last.out_shape, last.lanes_out, packed=packed)
+    return PortShape.of(first.in_shape, first.lanes_in, packed=packed), PortShape.of(
+        last.out_shape, last.lanes_out, packed=packed
+    )
 
 
 def _render(template: str, **variables: object) -> str:
@@ -50,20 +52,24 @@ def _render(template: str, **variables: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  (Verilog, not HTML)
+        autoescape=False,
     )
     return environment.get_template(template).render(**variables)
 
 
 def _comment(graph: Graph, planned: StagePlan) -> str:
     stage = planned.stage
-    what = "one datapath of adders, no multiplier" if planned.tile is None else f"{planned.tile[0]} x {planned.tile[1]} multipliers, reuse {planned.reuse}"
+    what = (
+        "one datapath of adders, no multiplier"
+        if planned.tile is None
+        else f"{planned.tile[0]} x {planned.tile[1]} multipliers, reuse {planned.reuse}"
+    )
     nodes = " -> ".join(stage.operators)
     return f"{nodes}: {stage.n_in} -> {stage.n_out} elements, {what}"
 
 
 def _frames_in_flight(plan: Plan) -> int:
-    """Most frames inside at once: each stage holds two in its store, one in its adapter, and what its pipeline and FIFO hold."""
+    """Most frames inside at once: each stage holds two in its store, one in its adapter, more in pipeline and FIFO."""
     frames = 2
     for planned in plan.stages:
         timing = planned.stage.timing

@@ -46,7 +46,14 @@ def _side(tensor: Tensor, layout: NDArray, lanes: int, bits: int, signed: bool, 
     }
 
 
-def describe(graph: Graph, plan: Plan, name: str, sides: Mapping[str, Mapping[str, Any]], files: list[str], tools: Mapping[str, str]) -> dict[str, Any]:
+def describe(
+    graph: Graph,
+    plan: Plan,
+    name: str,
+    sides: Mapping[str, Mapping[str, Any]],
+    files: list[str],
+    tools: Mapping[str, str],
+) -> dict[str, Any]:
     """The metadata as plain types.
 
     Args:

@@ -18,18 +18,23 @@ def check_target(target: Path) -> None:
         ConfigurationError: the place cannot be written to, or holds something that is no exported IP.
     """
     if target.exists() and not (target / "metadata.json").is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigurationError(f"Output folder {str(target)!r} must be new, empty or an exported IP, not something else: it would be replaced")
+        raise ConfigurationError(
+            f"Output folder {str(target)!r} must be new, empty or an exported IP, not something else: it would be "
+            "replaced"
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise ConfigurationError(f"Output folder {str(target.parent)!r} must be writable, but is not: {error.strerror}") from error
+        raise ConfigurationError(
+            f"Output folder {str(target.parent)!r} must be writable, but is not: {error.strerror}"
+        ) from error
 
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder to write into, which takes the place of `target` when the block ends well, and vanishes when it does not.
+    """A new folder to write into: takes the place of `target` when the block ends well, and vanishes when it does not.
 
     Raises:
         ConfigurationError: the place cannot be written to, or holds something that is no exported IP.

@@ -14,7 +14,8 @@ from rtl4ml.errors import ToolError
 _SCRIPT = (
     "read_rtlil {source}",
     "attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding",
-    "attrmap -modattr -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding -remove keep_hierarchy",
+    "attrmap -modattr -remove generator -remove top -remove src -remove amaranth.hierarchy -remove "
+    "amaranth.decoding -remove keep_hierarchy",
     # Fields of a layout come as wires with brackets in their names, which nobody else needs.
     "rename -hide w:*[*",
     "rename -hide w:*.*",

@@ -1,4 +1,4 @@
-"""A chain of elementwise operators and the quantizer behind it, as one function from codes to codes, found by the executor's kernels."""
+"""Elementwise operators and the quantizer behind them as one function of codes, found by the executor's kernels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,7 +60,10 @@ class Chain:
         one = self.uniform
         tensor_format = self.tensor.format
         source = Format(
-            tensor_format.bits, tensor_format.signed, self._row(tensor_format.scale, one), self._row(tensor_format.zero_point, one)
+            tensor_format.bits,
+            tensor_format.signed,
+            self._row(tensor_format.scale, one),
+            self._row(tensor_format.zero_point, one),
         )
         bias = None if self.bias is None else self._row(self.bias, one)
         scale, zero_point = self._row(self.scale, one), self._row(self.zero_point, one)
@@ -99,7 +102,7 @@ class Chain:
         return lambda values: session.run([name], {"x": values})[0]
 
     def staircase(self) -> Staircase:
-        """The chain's steps, by bisection: all its operators are correctly rounded and monotone, so their chain is monotone in float32.
+        """The chain's steps, by bisection: its operators are correctly rounded and monotone, so the chain is too.
 
         Raises:
             ModelError: too many steps in all.
@@ -109,13 +112,17 @@ class Chain:
         if self.uniform:
             low, high = low.min(keepdims=True), high.max(keepdims=True)
         if max(abs(int(low.min())), abs(int(high.max()))) >= 1 << 53:
-            raise ModelError(f"Accumulators before node {self.quantizer.node!r} must stay under 2**53 to be float64, not {high.max()}")
+            raise ModelError(
+                f"Accumulators before node {self.quantizer.node!r} must stay under 2**53 to be float64, not "
+                f"{high.max()}"
+            )
         ends = function(np.stack([low, high]))
         first, last = ends[0], ends[1]
         levels = np.abs(last - first)
         if levels.sum() > MAX_STEPS:
             raise ModelError(
-                f"Node {self.quantizer.node!r} ({self.quantizer.operator}) must have at most {MAX_STEPS} steps over all channels, not "
+                f"Node {self.quantizer.node!r} ({self.quantizer.operator}) must have at most {MAX_STEPS} steps over "
+                "all channels, not "
                 f"{levels.sum()}: use fewer bits"
             )
         where, reached = self._bisect(function, low, high, first, last, levels)

@@ -1,4 +1,4 @@
-"""Constants of the file: quantized ones keep their codes; ones without a quantizer get the coarsest grid that holds them."""
+"""Constants of the file: quantized ones keep their codes; others get the coarsest grid that holds them."""
 
 import math
 
@@ -24,7 +24,8 @@ def quantize_constant(value: NDArray, quantizer: Quantizer) -> Constant:
         raise ModelError(f"Constants into node {quantizer.node!r} ({quantizer.operator}) must be finite, not {bad}")
     if quantizer.bits > MAX_CONSTANT_BITS:
         raise ModelError(
-            f"Bit width of node {quantizer.node!r} ({quantizer.operator}) must be at most {MAX_CONSTANT_BITS} on constants, not {quantizer.bits}"
+            f"Bit width of node {quantizer.node!r} ({quantizer.operator}) must be at most {MAX_CONSTANT_BITS} on "
+            f"constants, not {quantizer.bits}"
         )
     codes = quantizer.codes(value) - (np.asarray(quantizer.zero_point).astype(np.int64) if quantizer.divides else 0)
     scale = np.broadcast_to(np.asarray(quantizer.scale, np.float64), codes.shape)
@@ -71,7 +72,8 @@ def recover_grid(constant: Constant, node: str, operator: str) -> Constant:
         found = _coarsest(values[..., column].reshape(-1))
         if found is None:
             raise ModelError(
-                f"Weights of node {node!r} ({operator}) must be quantized, or lie on a grid of {MAX_RECOVERED_BITS} bits or fewer: they do not; put a "
+                f"Weights of node {node!r} ({operator}) must be quantized, or lie on a grid of {MAX_RECOVERED_BITS} "
+                "bits or fewer: they do not; put a "
                 "Quant node on them"
             )
         codes[..., column], scales[..., column] = found[0].reshape(values.shape[:-1]), found[1]

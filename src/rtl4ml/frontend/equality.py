@@ -26,7 +26,8 @@ class TensorEquality:
         name: of the file's tensor.
         codes: compared with the strict judge; at the output: float32 values, compared bit by bit.
         mismatches: of them, differing.
-        judge_differences: those in which the unmodified judge, fed layer by layer with its own codes, differs from the strict one.
+        judge_differences: those in which the unmodified judge, fed layer by layer with its own codes, differs from
+            the strict one.
         output: whether this is the file's output.
     """
 
@@ -56,7 +57,8 @@ class Equality:
         samples: inputs compared.
         tensors: the quantizers behind the hardware's input, then the output.
         worst: the largest differences between the judges, twenty at most.
-        judge_required: whether power-of-two scales and sums under 2**24 oblige the unmodified judge to agree everywhere.
+        judge_required: whether power-of-two scales and sums under 2**24 oblige the unmodified judge to agree
+            everywhere.
         unjudged: products that the strict judge could not compute from integers, and why: must be none.
     """
 
@@ -83,13 +85,17 @@ class Equality:
 
     @property
     def output_differences(self) -> int:
-        """Output values in which the last float32 bits of the unmodified judge are others: its sums round at every term."""
+        """Output values whose last bits the unmodified judge has otherwise: its sums round at every term."""
         return sum(t.judge_differences for t in self.tensors if t.output)
 
     @property
     def passed(self) -> bool:
         """No mismatch, and no difference between the judges where there must be none."""
-        return self.mismatches == 0 and not self.unjudged and not (self.judge_required and self.judge_differences + self.output_differences)
+        return (
+            self.mismatches == 0
+            and not self.unjudged
+            and not (self.judge_required and self.judge_differences + self.output_differences)
+        )
 
 
 def judge_must_agree(graph: Graph) -> bool:
@@ -121,7 +127,11 @@ def compare(
         reals: output codes (N, n_out) to the file's output values, through the host's epilogue.
         progress: called with (samples done, samples in all).
     """
-    grid = graph.input_tensor.format.scale if graph.input_format is not None and graph.input_format.divisor is None else None
+    grid = (
+        graph.input_tensor.format.scale
+        if graph.input_format is not None and graph.input_format.divisor is None
+        else None
+    )
     judge, strict = Judge(model), StrictJudge(model, input_grid=grid)
     end = model.graph.output[0].name
     unjudged = tuple(f"{name}: {reason}" for name, reason in strict.refused.items())
@@ -149,7 +159,8 @@ def compare(
             # The first quantizer has no product in front: both judges run the very same float32 operators there.
             counts[name][2] += 0 if name in first else int(np.count_nonzero(differs))
             worst += [
-                JudgeDifference(name, start + int(s), int(e), float(judged[s, e]), float(layered[s, e])) for s, e in np.argwhere(differs)[:WORST]
+                JudgeDifference(name, start + int(s), int(e), float(judged[s, e]), float(layered[s, e]))
+                for s, e in np.argwhere(differs)[:WORST]
             ]
         worst = sorted(worst, key=lambda d: -abs(d.judge - d.exact))[:WORST]
         if progress is not None:

@@ -1,4 +1,4 @@
-"""The host's part of a model: what stands before the hardware's input and behind its output, run by the executor's kernels."""
+"""The host's part of a model: what stands before the hardware and behind it, run by the executor's kernels."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -18,7 +18,13 @@ BATCHABLE = frozenset({"Add", "Sub", "Mul", "Div", "Relu", "Clip", "Identity", "
 
 
 def extract(
-    model: onnx.ModelProto, start: str, end: str, start_shape: tuple[int, ...], constants: dict[str, NDArray], opset: int, order: Codes
+    model: onnx.ModelProto,
+    start: str,
+    end: str,
+    start_shape: tuple[int, ...],
+    constants: dict[str, NDArray],
+    opset: int,
+    order: Codes,
 ) -> HostFunction:
     """The nodes between two tensors of the file as a model of their own.
 
@@ -43,7 +49,9 @@ def extract(
     if not nodes or start == end:
         return HostFunction(b"", (), order.reshape(-1), order.shape[1:])
     used = {name: constants[name] for node in nodes for name in node.input if name in constants}
-    batched = all(node.op_type in BATCHABLE for node in nodes) and all(value.ndim < len(start_shape) or value.shape[0] == 1 for value in used.values())
+    batched = all(node.op_type in BATCHABLE for node in nodes) and all(
+        value.ndim < len(start_shape) or value.shape[0] == 1 for value in used.values()
+    )
     shape: list[int | str | None] = [None if batched else start_shape[0], *start_shape[1:]]
     part = kernels.build(nodes, {start: (onnx.TensorProto.FLOAT, shape)}, [end], used, opset)
     for output in part.graph.output:
@@ -92,7 +100,8 @@ def output_shape(function: HostFunction, shape: Sequence[int]) -> tuple[int, ...
 def invert(function: HostFunction, targets: Reals, shape: Sequence[int]) -> Reals:
     """File inputs (N, *shape) whose prologue gives values close to `targets` (N, *border shape).
 
-    By bisection, all elements at once: right for elementwise monotone prologues that keep the order of elements, which is what exporters write; for any other the
+    By bisection, all elements at once: right for elementwise monotone prologues that keep the order of elements,
+    which is what exporters write; for any other the
     values are merely some inputs. Callers encode them again and so know their codes exactly.
     """
     flat = targets.reshape(len(targets), -1)

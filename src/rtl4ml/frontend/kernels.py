@@ -1,4 +1,4 @@
-"""Runs standard ONNX operators with onnxruntime's own kernels: unfused, single-threaded, on constants or on batches of values."""
+"""Runs standard ONNX operators with onnxruntime's own kernels, unfused and single-threaded."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,9 @@ def session(model: onnx.ModelProto | bytes) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, which share no useful base
-        raise ModelError(f"onnxruntime must accept the model's operators, but says: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"onnxruntime must accept the model's operators, but says: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def build(
@@ -65,5 +67,6 @@ def run_node(node: onnx.NodeProto, values: Mapping[str, NDArray], opset: int) ->
         raise
     except Exception as error:
         raise ModelError(
-            f"Node {node.name!r} ({node.op_type}) of constants must be computable, but onnxruntime says: {str(error).splitlines()[0]}"
+            f"Node {node.name!r} ({node.op_type}) of constants must be computable, but onnxruntime says: "
+            f"{str(error).splitlines()[0]}"
         ) from error

@@ -43,7 +43,9 @@ def reshape(lowering: Lowering, node: onnx.NodeProto) -> None:
         try:
             return array.reshape(shape)
         except ValueError as error:
-            raise ModelError(f"Shape of node {node.name!r} (Reshape) must hold {array.size} elements, not {target}") from error
+            raise ModelError(
+                f"Shape of node {node.name!r} (Reshape) must hold {array.size} elements, not {target}"
+            ) from error
 
     _move(lowering, node, move)
 
@@ -94,4 +96,3 @@ def shape(lowering: Lowering, node: onnx.NodeProto) -> None:
     flow = lowering.flow(node.input[0], node)
     lowering.require_clear(flow, node)
     lowering.values[node.output[0]] = Constant(np.array(flow.order.shape, np.int64))
-

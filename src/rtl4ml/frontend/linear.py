@@ -26,19 +26,25 @@ def _operand(lowering: Lowering, node: onnx.NodeProto) -> tuple[Flow, Tensor]:
     lowering.require_clear(flow, node)
     if flow.source is None:
         raise ModelError(
-            f"Input {lowering.model.graph.input[0].name!r} of the model reaches node {node.name!r} ({node.op_type}) without a quantizer: an input format must "
+            f"Input {lowering.model.graph.input[0].name!r} of the model reaches node {node.name!r} ({node.op_type}) "
+            "without a quantizer: an input format must "
             "be given, such as fixed<16,6> or uint<8>/255 (--input-format, or input_format= in Python)"
         )
     if flow.steps or flow.bias is not None:
         last = flow.steps[-1].node if flow.steps else None
-        reason = f"the output of node {last.name!r} ({last.op_type})" if last is not None else "an accumulator with a bias"
+        reason = (
+            f"the output of node {last.name!r} ({last.op_type})" if last is not None else "an accumulator with a bias"
+        )
         raise ModelError(
-            f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be quantized, not {reason}: put a Quant node in front of it"
+            f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be quantized, not {reason}: put a "
+            "Quant node in front of it"
         )
     return flow, lowering.tensors[flow.source]
 
 
-def _multiply(lowering: Lowering, node: onnx.NodeProto, flow: Flow, tensor: Tensor, weights: Constant, alpha: float = 1.0) -> Dense:
+def _multiply(
+    lowering: Lowering, node: onnx.NodeProto, flow: Flow, tensor: Tensor, weights: Constant, alpha: float = 1.0
+) -> Dense:
     """The Dense node for `flow @ weights`.
 
     Raises:
@@ -48,19 +54,23 @@ def _multiply(lowering: Lowering, node: onnx.NodeProto, flow: Flow, tensor: Tens
     assert recovered.codes is not None and recovered.scale is not None
     codes, scale = recovered.codes, recovered.scale
     if codes.ndim != 2:
-        raise ModelError(f"Weights of node {node.name!r} ({node.op_type}) must be a matrix, not of shape {list(codes.shape)}")
+        raise ModelError(
+            f"Weights of node {node.name!r} ({node.op_type}) must be a matrix, not of shape {list(codes.shape)}"
+        )
     if flow.order.ndim < 1 or flow.order.shape[-1] != codes.shape[0]:
         raise ModelError(
-            f"Input of node {node.name!r} ({node.op_type}) must have {codes.shape[0]} elements in its last dimension, not shape {list(flow.order.shape)}"
+            f"Input of node {node.name!r} ({node.op_type}) must have {codes.shape[0]} elements in its last "
+            f"dimension, not shape {list(flow.order.shape)}"
         )
     if flow.order.size != flow.order.shape[-1]:
         raise ModelError(
-            f"Input of node {node.name!r} ({node.op_type}) must be one vector a sample, not {flow.order.size // flow.order.shape[-1]}: flatten it in front"
+            f"Input of node {node.name!r} ({node.op_type}) must be one vector a sample, not "
+            f"{flow.order.size // flow.order.shape[-1]}: flatten it in front"
         )
     codes, scale = _factor_rows(codes, scale, node)
     codes, input_scale = _factor_input(codes, tensor, flow, node)
     product = Fraction(float(alpha))
-    if product <= 0 or product.numerator & (product.numerator - 1) and alpha != 1.0:
+    if product <= 0 or product.numerator & (product.numerator - 1):
         raise ModelError(f"alpha of node {node.name!r} ({node.op_type}) must be a power of two, not {alpha}")
     accumulator = input_scale * scale * float(alpha)
     accumulator = accumulator[0].reshape(()) if np.all(accumulator == accumulator[0]) else accumulator
@@ -68,7 +78,15 @@ def _multiply(lowering: Lowering, node: onnx.NodeProto, flow: Flow, tensor: Tens
     source_codes[flow.order.reshape(-1)] = codes
     shape = (*flow.order.shape[:-1], codes.shape[1])
     name = node.name or node.output[0]
-    return Dense(name, (tensor.name,), node.output[0], source_codes, np.zeros(codes.shape[1], np.int64), accumulator, shape[1:] or shape)
+    return Dense(
+        name,
+        (tensor.name,),
+        node.output[0],
+        source_codes,
+        np.zeros(codes.shape[1], np.int64),
+        accumulator,
+        shape[1:] or shape,
+    )
 
 
 def _factor_rows(codes: Codes, scale: NDArray[np.float64], node: onnx.NodeProto) -> tuple[Codes, NDArray[np.float64]]:
@@ -135,9 +153,14 @@ def matmul(lowering: Lowering, node: onnx.NodeProto) -> None:
     """
     left, right = (lowering.value(name, node) for name in node.input)
     if isinstance(left, Flow) and isinstance(right, Flow):
-        raise ModelError(f"One operand of node {node.name!r} (MatMul) must be constant: products of two activations are not supported")
+        raise ModelError(
+            f"One operand of node {node.name!r} (MatMul) must be constant: products of two activations are not "
+            "supported"
+        )
     if isinstance(left, Constant):
-        raise ModelError(f"Weights of node {node.name!r} (MatMul) must be its second operand, not its first: transpose the product")
+        raise ModelError(
+            f"Weights of node {node.name!r} (MatMul) must be its second operand, not its first: transpose the product"
+        )
     flow, tensor = _operand(lowering, node)
     _finish(lowering, node, _multiply(lowering, node, flow, tensor, lowering.constant(node.input[1], node)), None)
 
@@ -151,7 +174,9 @@ def gemm(lowering: Lowering, node: onnx.NodeProto) -> None:
     """
     attributes = lowering.attributes(node)
     if attributes.get("transA", 0):
-        raise ModelError(f"transA of node {node.name!r} (Gemm) must be 0, not 1: the first operand is one vector a sample")
+        raise ModelError(
+            f"transA of node {node.name!r} (Gemm) must be 0, not 1: the first operand is one vector a sample"
+        )
     flow, tensor = _operand(lowering, node)
     weights = lowering.constant(node.input[1], node)
     if attributes.get("transB", 0):
@@ -166,7 +191,9 @@ def gemm(lowering: Lowering, node: onnx.NodeProto) -> None:
             raise ModelError(f"beta of node {node.name!r} (Gemm) must be a power of two, not {beta}")
         value = lowering.finite(lowering.constant(node.input[2], node).value, node)
         if value.size not in (1, dense.weights.shape[1]):
-            raise ModelError(f"Bias of node {node.name!r} (Gemm) must have {dense.weights.shape[1]} elements, not {value.size}")
+            raise ModelError(
+                f"Bias of node {node.name!r} (Gemm) must have {dense.weights.shape[1]} elements, not {value.size}"
+            )
         bias = value.reshape(-1) * np.float32(beta)
         bias = np.broadcast_to(bias, dense.bias.shape)
     _finish(lowering, node, dense, bias)
@@ -179,7 +206,11 @@ def fold_bias(lowering: Lowering, flow: Flow) -> Flow:
     """
     while flow.steps and flow.bias is None and lowering.operators and isinstance(lowering.operators[-1], Dense):
         dense, step = lowering.operators[-1], flow.steps[0]
-        if dense.output != flow.source or step.node.op_type not in ("Add", "Sub") or (step.node.op_type == "Sub" and step.operand == 1):
+        if (
+            dense.output != flow.source
+            or step.node.op_type not in ("Add", "Sub")
+            or (step.node.op_type == "Sub" and step.operand == 1)
+        ):
             break
         if lowering.uses[flow.tensor] != 1 or np.any(np.frexp(dense.scale)[0] != 0.5):
             break
@@ -196,4 +227,3 @@ def fold_bias(lowering: Lowering, flow: Flow) -> Flow:
         lowering.append(folded, step.order)
         flow = replace(flow, tensor=folded.output, source=folded.output, steps=flow.steps[1:])
     return flow
-

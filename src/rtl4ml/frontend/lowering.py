@@ -25,7 +25,7 @@ CUSTOM_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.ge
 
 
 ALSO_ON_CONSTANTS: set[tuple[str, str]] = set()
-"""Operators whose handler sees constants too, because their codes must survive; all others of constants only are run by the executor."""
+"""Operators whose handler sees constants too: their codes must survive. Others of constants are run by the executor."""
 
 
 def handles(*op_types: str, domains: tuple[str, ...] = ("",), constants: bool = False) -> Callable[[Handler], Handler]:
@@ -107,14 +107,17 @@ class Lowering:
             raise self.unsupported(node)
         flow = self.flow(flows[0], node)
         # The shape behind it is not known and not needed: only the host continues from here.
-        self.values[node.output[0]] = Flow(flow.tensor, flow.source, flow.order, flow.bias, flow.steps, (*flow.opaque, node))
+        self.values[node.output[0]] = Flow(
+            flow.tensor, flow.source, flow.order, flow.bias, flow.steps, (*flow.opaque, node)
+        )
 
     def unsupported(self, node: onnx.NodeProto) -> ModelError:
         """The error for an operator that cannot be built."""
         supported = sorted({kind for _, kind in HANDLERS})
         domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
         return ModelError(
-            f"Operator of node {node.name!r} must be one of {', '.join(supported)}, not {domain}{node.op_type}: replace it, or move it behind the last "
+            f"Operator of node {node.name!r} must be one of {', '.join(supported)}, not {domain}{node.op_type}: "
+            "replace it, or move it behind the last "
             "quantizer, where the host runs it"
         )
 
@@ -125,7 +128,10 @@ class Lowering:
             ModelError: nothing makes it.
         """
         if name not in self.values:
-            raise ModelError(f"Input {name!r} of node {node.name!r} ({node.op_type}) must be made by an earlier node, an initializer or an input")
+            raise ModelError(
+                f"Input {name!r} of node {node.name!r} ({node.op_type}) must be made by an earlier node, an "
+                "initializer or an input"
+            )
         return self.values[name]
 
     def constant(self, name: str, node: onnx.NodeProto) -> Constant:
@@ -136,7 +142,10 @@ class Lowering:
         """
         value = self.value(name, node)
         if not isinstance(value, Constant):
-            raise ModelError(f"Input {name!r} of node {node.name!r} ({node.op_type}) must be constant: it depends on the network's input")
+            raise ModelError(
+                f"Input {name!r} of node {node.name!r} ({node.op_type}) must be constant: it depends on the "
+                "network's input"
+            )
         return value
 
     def flow(self, name: str, node: onnx.NodeProto) -> Flow:
@@ -147,7 +156,10 @@ class Lowering:
         """
         value = self.value(name, node)
         if not isinstance(value, Flow):
-            raise ModelError(f"Input {name!r} of node {node.name!r} ({node.op_type}) must depend on the network's input: it is constant")
+            raise ModelError(
+                f"Input {name!r} of node {node.name!r} ({node.op_type}) must depend on the network's input: it is "
+                "constant"
+            )
         return value
 
     def finite(self, parameter: NDArray, node: onnx.NodeProto) -> NDArray:

@@ -29,11 +29,15 @@ def _quantizer(lowering: Lowering, node: onnx.NodeProto) -> Quantizer:
     parameters = [np.asarray(lowering.constant(name, node).value) for name in node.input[1:]]
     attributes = lowering.attributes(node)
     if node.op_type == "BipolarQuant":
-        return Quantizer(node.name, node.op_type, parameters[0], np.zeros((), np.float32), 1, True, False, "ROUND", divides=False)
+        return Quantizer(
+            node.name, node.op_type, parameters[0], np.zeros((), np.float32), 1, True, False, "ROUND", divides=False
+        )
     scale, zero_point, width = parameters
     widths = np.unique(width)
     if len(widths) != 1 or widths[0] != np.round(widths[0]) or not 1 <= widths[0] <= 64:
-        raise ModelError(f"Bit width of node {node.name!r} ({node.op_type}) must be one integer from 1 to 64, not {widths.tolist()}")
+        raise ModelError(
+            f"Bit width of node {node.name!r} ({node.op_type}) must be one integer from 1 to 64, not {widths.tolist()}"
+        )
     mode = attributes.get("rounding_mode", b"ROUND")
     return Quantizer(
         node.name,
@@ -62,7 +66,8 @@ def quant(lowering: Lowering, node: onnx.NodeProto) -> None:
     for parameter in (quantizer.scale, quantizer.zero_point):
         if parameter.size > 1 and np.broadcast_shapes(parameter.shape, value.order.shape) != value.order.shape:
             raise ModelError(
-                f"Scale and zero point of node {node.name!r} ({node.op_type}) must broadcast to shape {list(value.order.shape)}, not have shape "
+                f"Scale and zero point of node {node.name!r} ({node.op_type}) must broadcast to shape "
+                f"{list(value.order.shape)}, not have shape "
                 f"{list(parameter.shape)}"
             )
     if value.source is None:
@@ -75,7 +80,8 @@ def quant(lowering: Lowering, node: onnx.NodeProto) -> None:
 def _check_width(node: onnx.NodeProto, quantizer: Quantizer, low: int, high: int) -> None:
     if max(high, -low) >= 1 << MAX_ACTIVATION_BITS:
         raise ModelError(
-            f"Bit width of node {node.name!r} ({node.op_type}) must be at most {MAX_ACTIVATION_BITS} on activations, unless its limits are never reached, not "
+            f"Bit width of node {node.name!r} ({node.op_type}) must be at most {MAX_ACTIVATION_BITS} on "
+            "activations, unless its limits are never reached, not "
             f"{quantizer.bits}: float32 cannot hold its codes"
         )
 
@@ -84,7 +90,8 @@ def _start(lowering: Lowering, node: onnx.NodeProto, quantizer: Quantizer, flow:
     """The first quantizer: its codes are what the hardware takes; the host does what stands in front of it."""
     if lowering.input is not None:
         raise ModelError(
-            f"The model's input must meet one quantizer first, not two ({lowering.border!r} and {node.input[0]!r}): give an input format (--input-format), so "
+            f"The model's input must meet one quantizer first, not two ({lowering.border!r} and {node.input[0]!r}): "
+            "give an input format (--input-format), so "
             "that both stand in hardware"
         )
     order = np.arange(flow.order.size).reshape(flow.order.shape)

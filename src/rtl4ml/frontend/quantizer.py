@@ -58,15 +58,22 @@ class Quantizer:
         """
         where = f"node {self.node!r} ({self.operator})"
         if not np.all(np.isfinite(self.scale)):
-            raise ModelError(f"Scale of {where} must be finite, not {self.scale.reshape(-1)[~np.isfinite(self.scale.reshape(-1))][0]}")
+            raise ModelError(
+                f"Scale of {where} must be finite, not "
+                f"{self.scale.reshape(-1)[~np.isfinite(self.scale.reshape(-1))][0]}"
+            )
         if np.any(self.scale == 0):
             raise ModelError(f"Scale of {where} must not be 0")
         if np.any(self.scale < 0):
             raise ModelError(f"Scale of {where} must be positive, not {self.scale.min()}")
         if not np.all(np.isfinite(self.zero_point)) or np.any(self.zero_point != np.round(self.zero_point)):
-            raise ModelError(f"Zero point of {where} must be an integer, not {np.asarray(self.zero_point).reshape(-1)[0]}")
+            raise ModelError(
+                f"Zero point of {where} must be an integer, not {np.asarray(self.zero_point).reshape(-1)[0]}"
+            )
         if self.rounding_mode not in ROUNDING_MODES:
-            raise ModelError(f"Rounding mode of {where} must be one of {', '.join(ROUNDING_MODES)}, not {self.rounding_mode!r}")
+            raise ModelError(
+                f"Rounding mode of {where} must be one of {', '.join(ROUNDING_MODES)}, not {self.rounding_mode!r}"
+            )
 
     @property
     def bipolar(self) -> bool:
@@ -74,7 +81,7 @@ class Quantizer:
         return self.bits == 1 and self.signed
 
     def codes(self, values: NDArray) -> Codes:
-        """Codes of float32 values, any shape that the parameters broadcast against; the operations and dtypes are qonnx's."""
+        """Codes of float32 values that the parameters broadcast against; the operations and dtypes are qonnx's."""
         y = values / self.scale + self.zero_point if self.divides else values
         if self.bipolar:
             return np.where(y >= 0, 1, -1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a tensor of the file is while it is lowered: a constant, a flow of codes with operators still pending, or a host's value."""
+"""What a tensor of the file is while it is lowered: a constant, or a flow of codes with operators still pending."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from rtl4ml.formats import Codes, Reals
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A known tensor; `codes` and `scale` (same shape) when a quantizer made it: value = codes * scale, zero point taken off.
+    """A known tensor, with its codes and scales when a quantizer made it.
 
     Parameters:
         value: the tensor.
-        codes: int64, value / scale, or None.
+        codes: int64, value / scale (the zero point is taken off), or None.
         scale: float64 of the same shape, or None.
     """
 

@@ -2,7 +2,7 @@
 
 from math import gcd
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,23 @@ def words_before(beat: int, n: int, lanes_in: int, lanes_out: int) -> int:
     return beat * lanes_in // lanes_out
 
 
+def words_awaited(beat: int, n: int, lanes_in: int, lanes_out: int) -> int:
+    """Words of the frame that must have been handed over, at the same edge at the latest, when its beat `beat` is taken.
+
+    All that are complete before; -1 for a first beat that need not wait for the last word of the frame before, because
+    the last beat of that frame completed two words and the second may stay.
+    """
+    if beat == 0 and _ends_double(n, lanes_in, lanes_out):
+        return -1
+    return words_before(beat, n, lanes_in, lanes_out)
+
+
+def _ends_double(n: int, lanes_in: int, lanes_out: int) -> bool:
+    """Whether the last of several narrow beats of a frame completes a word and is itself the begin of the last word."""
+    before = words_before(-(-n // lanes_in) - 1, n, lanes_in, lanes_out)
+    return lanes_in < lanes_out and -(-n // lanes_out) - before == 2
+
+
 class WidthAdapter(wiring.Component):
     """Cuts frames of `n` elements from beats of `lanes_in` into words of `lanes_out` elements; any ratio.
 
@@ -27,7 +44,8 @@ class WidthAdapter(wiring.Component):
     word are 0. No bubbles: a frame takes as many cycles as it has beats or words, whichever are more.
 
     Timing: word w is handed over at the earliest one edge after the beat that holds its last element was accepted;
-    beat i is accepted at the earliest with the handover (at the same edge) of the last word that was complete before.
+    beat i is accepted at the earliest with the handover (at the same edge) of the last word that was complete before,
+    with one exception (:func:`words_awaited`).
 
         lanes_in = 2, lanes_out = 3, n = 5      edge    0    1    2    3    4
                                                 beat    ab   cd   e.   AB   CD
@@ -60,6 +78,8 @@ class WidthAdapter(wiring.Component):
         """Elements held when full."""
         if self._n <= self._lanes_out:
             return -(-self._n // self._lanes_in) * self._lanes_in
+        if _ends_double(self._n, self._lanes_in, self._lanes_out):
+            return self._lanes_in + self._lanes_out
         return self._lanes_in + self._lanes_out - gcd(self._lanes_in, self._lanes_out)
 
     def elaborate(self, platform: object) -> Elaboratable:
@@ -86,6 +106,7 @@ class WidthAdapter(wiring.Component):
         ]
 
         last_beat = Signal()
+        write: Value = accept
         if beats == 1:
             m.d.comb += last_beat.eq(1)
         else:
@@ -93,21 +114,34 @@ class WidthAdapter(wiring.Component):
             m.d.comb += last_beat.eq(beat == beats - 1)
             with m.If(accept):
                 m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
+            if _ends_double(n, lanes_in, lanes_out):
+                stays = Signal()  # the last word of the frame before, while the first beat is taken
+                m.d.comb += stays.eq((beat == 0) & (pending == Mux(handover, 2, 1)))
+                write = accept & ~stays
+                with m.If((beat == 0) & ((pending == 1) | ((pending == 2) & self.o.ready))):
+                    m.d.comb += self.i.ready.eq(1)
+        phase = Signal(range(max(phases, 2)))
+        if phases > 1:
+            with m.If(accept):
+                m.d.sync += phase.eq(Mux(last_beat | (phase == phases - 1), 0, phase + 1))
+
         beat_in = self.i.payload.as_value()
         buffer = Signal(self.capacity * width, reset_less=True)
         with m.If(handover):
             m.d.sync += pending.eq(pending - 1)
             if words > 1 and self.capacity > lanes_out:
                 m.d.sync += buffer.eq(buffer[lanes_out * width :])
-        with m.If(accept):
+        if write is not accept:
+            with m.If(accept & stays):
+                start = lanes_out * width
+                m.d.sync += [buffer[start : start + lanes_in * width].eq(beat_in), pending.eq(1)]
+        with m.If(write):
             if words == 1:
                 # The frame comes in at the top; with its last beat the first stands at the bottom.
                 m.d.sync += [buffer.eq(Cat(buffer, beat_in)[lanes_in * width :]), pending.eq(0)]
             elif phases == 1:
                 m.d.sync += [buffer[: lanes_in * width].eq(beat_in), pending.eq(lanes_in // lanes_out)]
             else:
-                phase = Signal(range(phases))
-                m.d.sync += phase.eq(Mux(last_beat | (phase == phases - 1), 0, phase + 1))
                 with m.Switch(phase):
                     for index in range(phases):
                         with m.Case(index):

@@ -48,9 +48,13 @@ class Dense(Operator):
         """
         (tensor,) = inputs
         low, high, w = tensor.low.astype(object), tensor.high.astype(object), self.weights
-        bound = int(np.maximum(abs(low), abs(high)).max()) * int(np.abs(w).sum(axis=0).max()) + int(np.abs(self.bias).max())
+        bound = int(np.maximum(abs(low), abs(high)).max()) * int(np.abs(w).sum(axis=0).max()) + int(
+            np.abs(self.bias).max()
+        )
         if bound >= 1 << 62:
-            raise ModelError(f"Accumulators of node {self.name!r} (Dense) must fit 62 bits, not {bound.bit_length() + 1}")
+            raise ModelError(
+                f"Accumulators of node {self.name!r} (Dense) must fit 62 bits, not {bound.bit_length() + 1}"
+            )
         positive, negative = np.maximum(w, 0), np.minimum(w, 0)
         bias = self.effective_bias(tensor)
         lowest = tensor.low @ positive + tensor.high @ negative + bias
@@ -73,7 +77,7 @@ class Dense(Operator):
         return {}
 
     def evaluate(self, x: NDArray, tensor: Tensor) -> NDArray:
-        """Accumulators (N, n_out): through float32 BLAS where all sums fit 24 bits, float64 where they fit 53, int64 else."""
+        """Accumulators (N, n_out): in float32 where all sums fit 24 bits, float64 where they fit 53, int64 else."""
         dtype = self._type_of.get(tensor.name)
         if dtype is None:
             dtype = self._type_of[tensor.name] = self._exact_type(tensor)

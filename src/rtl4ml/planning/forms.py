@@ -19,7 +19,7 @@ from rtl4ml.staircase import (
 )
 
 MULTIPLIER_COST = 120
-"""What a multiplier of a time-multiplexed stage counts for, in bits of logic: a DSP block is scarcer than the LUTs it saves below that."""
+"""What a multiplier counts for, in bits of logic: below that, a DSP block is scarcer than the LUTs it saves."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ def _constant_cost(form: Form, bits: int) -> float:
             listed = float(np.mean([len(e) for e in form.exceptions])) * (bits / 5 + 8)
             return digits * wide + _clip_cost(form, wide) + listed
         case ThresholdForm():
-            return form.levels * bits + form.levels if form.levels <= 7 else form.levels.bit_length() * 2 * bits + form.levels * bits / 4
+            return (
+                form.levels * bits + form.levels
+                if form.levels <= 7
+                else form.levels.bit_length() * 2 * bits + form.levels * bits / 4
+            )
     return float("inf")
 
 
@@ -73,7 +77,9 @@ def _parameter_cost(form: Form, bits: int) -> float:
             listed = max(len(e) for e in form.exceptions) * (bits * 1.5 + 8)
             return MULTIPLIER_COST + wide + _clip_cost(form, wide) + listed
         case ThresholdForm():
-            compare = form.levels * bits if form.levels <= 7 else form.levels.bit_length() * 2 * bits + form.levels * bits / 2
+            compare = (
+                form.levels * bits if form.levels <= 7 else form.levels.bit_length() * 2 * bits + form.levels * bits / 2
+            )
             return compare + form.levels * bits / 4
     return float("inf")
 

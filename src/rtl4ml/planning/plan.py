@@ -126,7 +126,9 @@ def describe_form(form: Form) -> str:
     return type(form).__name__
 
 
-def plan(graph: Graph, settings: Settings, *, force: bool = False, progress: Callable[[str], None] | None = None) -> Plan:
+def plan(
+    graph: Graph, settings: Settings, *, force: bool = False, progress: Callable[[str], None] | None = None
+) -> Plan:
     """Fold, choose forms, schedule.
 
     Args:
@@ -140,13 +142,18 @@ def plan(graph: Graph, settings: Settings, *, force: bool = False, progress: Cal
     """
     settings.check(graph)
     if not graph.operators:
-        raise ConfigurationError(f"Graph {graph.name!r} must have at least one operator behind its input quantizer, not none: there is nothing to build")
+        raise ConfigurationError(
+            f"Graph {graph.name!r} must have at least one operator behind its input quantizer, not none: there is "
+            "nothing to build"
+        )
     groups = _group(graph, settings)
     if not force:
         _check_time(graph, groups, settings)
     lanes = settings.lanes or _default_lanes(graph, groups, settings)
     if not settings.backpressure and lanes != graph.input_tensor.size:
-        raise ConfigurationError(f"lanes of a free-running pipeline must be all {graph.input_tensor.size} elements of the input, not {lanes}")
+        raise ConfigurationError(
+            f"lanes of a free-running pipeline must be all {graph.input_tensor.size} elements of the input, not {lanes}"
+        )
     free = not settings.backpressure and len(groups) == 1 and groups[0][0] == "region"
     stages: list[StagePlan] = []
     for kind, nodes in groups:
@@ -159,7 +166,7 @@ def plan(graph: Graph, settings: Settings, *, force: bool = False, progress: Cal
 
 
 def _group(graph: Graph, settings: Settings) -> list[tuple[str, list[Operator]]]:
-    """Nodes by stage: neighbouring unrolled nodes together, a time-multiplexed layer with the staircase behind it, other staircases alone."""
+    """Nodes by stage: unrolled neighbours together, a multiplexed layer with its staircase, other staircases alone."""
     groups: list[tuple[str, list[Operator]]] = []
     unrolled_next = all(settings.reuse_of(o) == 1 for o in graph.operators if isinstance(o, Dense))
     for operator in graph.operators:
@@ -179,7 +186,7 @@ def _group(graph: Graph, settings: Settings) -> list[tuple[str, list[Operator]]]
 
 
 def _asked_to_multiply(operator: Dense, settings: Settings) -> bool:
-    """A layer with one multiplication has reuse 1 whatever the network's is; it still gets one multiplier when that was over 1."""
+    """A layer with one multiplication has reuse 1 whatever the network's; it gets a multiplier when that was over 1."""
     return operator.name not in settings.layer_reuse and settings.reuse > 1 and operator.multiplications == 1
 
 
@@ -190,13 +197,14 @@ def _check_time(graph: Graph, groups: list[tuple[str, list[Operator]]], settings
                 estimate = solving_seconds(node.weights)
                 if estimate > PATIENCE_SECONDS:
                     raise ConfigurationError(
-                        f"Layer {node.name!r} has {node.multiplications} multiplications: unrolling it (reuse 1) takes about {estimate / 60:.0f} minutes and makes a "
-                        f"large design; give it more reuse, or --force (force=True)"
+                        f"Layer {node.name!r} has {node.multiplications} multiplications: unrolling it (reuse 1) takes "
+                        f"about {estimate / 60:.0f} minutes and makes a large design; give it more reuse, or --force "
+                        "(force=True)"
                     )
 
 
 def _default_lanes(graph: Graph, groups: list[tuple[str, list[Operator]]], settings: Settings) -> int:
-    """All elements where the first layer is unrolled or nothing may wait; else as few as keep the slowest layer busy."""
+    """All elements where the first layer is unrolled or nothing may wait; else what keeps the slowest layer busy."""
     size = graph.input_tensor.size
     if groups[0][0] == "region" or not settings.backpressure:
         return size
@@ -209,12 +217,18 @@ def _default_lanes(graph: Graph, groups: list[tuple[str, list[Operator]]], setti
     return -(-size // passes)
 
 
-def _stage(graph: Graph, settings: Settings, kind: str, nodes: list[Operator], lanes: int, *, handshake: bool) -> StagePlan:
+def _stage(
+    graph: Graph, settings: Settings, kind: str, nodes: list[Operator], lanes: int, *, handshake: bool
+) -> StagePlan:
     multiplexed = kind != "region"
-    forms = {node.name: choose(node.staircase, multiplexed=multiplexed) for node in nodes if isinstance(node, Requantize)}
+    forms = {
+        node.name: choose(node.staircase, multiplexed=multiplexed) for node in nodes if isinstance(node, Requantize)
+    }
     multiplications = sum(node.multiplications for node in nodes)
     if kind == "region":
-        stage: Stage = RegionStage(graph, [node.name for node in nodes], settings.clock_mhz, forms, handshake, lanes_in=lanes)
+        stage: Stage = RegionStage(
+            graph, [node.name for node in nodes], settings.clock_mhz, forms, handshake, lanes_in=lanes
+        )
         return StagePlan(stage, 1, None, forms, multiplications)
     if kind == "requantize":
         stage = RequantizeStage(graph, nodes[0].name, lanes, settings.clock_mhz, forms[nodes[0].name])

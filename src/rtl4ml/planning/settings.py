@@ -20,8 +20,8 @@ class Settings:
     Parameters:
         reuse: reuse factor of the network; a layer with fewer multiplications gets one multiplier.
         layer_reuse: by layer name, instead of `reuse`; more than the layer's multiplications is an error.
-        lanes: elements of an input beat; None: all of them when the first layer is unrolled or the pipeline runs free, else the fewest
-            that keep the interval.
+        lanes: elements of an input beat; None: all of them when the first layer is unrolled or the pipeline runs
+            free, else the fewest that keep the interval.
         clock_mhz: the clock that registers are placed for.
         backpressure: True: valid and ready everywhere; False: the free-running pipeline of triggers.
     """
@@ -38,12 +38,21 @@ class Settings:
         Raises:
             ConfigurationError: naming the setting.
         """
-        for name, value in (("reuse", self.reuse), *((f"reuse of layer {k!r}", v) for k, v in self.layer_reuse.items())):
+        for name, value in (
+            ("reuse", self.reuse),
+            *((f"reuse of layer {k!r}", v) for k, v in self.layer_reuse.items()),
+        ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name} must be an integer of at least 1, not {value!r}")
-        if self.lanes is not None and (isinstance(self.lanes, bool) or not isinstance(self.lanes, int) or self.lanes < 1):
+        if self.lanes is not None and (
+            isinstance(self.lanes, bool) or not isinstance(self.lanes, int) or self.lanes < 1
+        ):
             raise ConfigurationError(f"lanes must be an integer of at least 1, not {self.lanes!r}")
-        if isinstance(self.clock_mhz, bool) or not isinstance(self.clock_mhz, int | float) or not 1 <= self.clock_mhz <= 2000:
+        if (
+            isinstance(self.clock_mhz, bool)
+            or not isinstance(self.clock_mhz, int | float)
+            or not 1 <= self.clock_mhz <= 2000
+        ):
             raise ConfigurationError(f"clock_mhz must be a number from 1 to 2000, not {self.clock_mhz!r}")
         if not isinstance(self.backpressure, bool):
             raise ConfigurationError(f"backpressure must be true or false, not {self.backpressure!r}")
@@ -61,11 +70,18 @@ class Settings:
         layers = {o.name: o for o in graph.operators if isinstance(o, Dense)}
         for name, reuse in self.layer_reuse.items():
             if name not in layers:
-                raise ConfigurationError(f"Layer of a reuse must be one of {', '.join(map(repr, layers))}, not {name!r}")
+                raise ConfigurationError(
+                    f"Layer of a reuse must be one of {', '.join(map(repr, layers))}, not {name!r}"
+                )
             if reuse > layers[name].multiplications:
-                raise ConfigurationError(f"reuse of layer {name!r} must be at most its {layers[name].multiplications} multiplications, not {reuse}")
+                raise ConfigurationError(
+                    f"reuse of layer {name!r} must be at most its {layers[name].multiplications} multiplications, "
+                    f"not {reuse}"
+                )
         if self.lanes is not None and self.lanes > graph.input_tensor.size:
-            raise ConfigurationError(f"lanes must be at most the {graph.input_tensor.size} elements of the input, not {self.lanes}")
+            raise ConfigurationError(
+                f"lanes must be at most the {graph.input_tensor.size} elements of the input, not {self.lanes}"
+            )
 
 
 def parse_reuse(text: str) -> tuple[int | None, dict[str, int]]:
@@ -81,7 +97,9 @@ def parse_reuse(text: str) -> tuple[int | None, dict[str, int]]:
         try:
             value = int(number)
         except ValueError:
-            raise ConfigurationError(f"reuse must be an integer or LAYER=integer, several separated by commas, not {text!r}") from None
+            raise ConfigurationError(
+                f"reuse must be an integer or LAYER=integer, several separated by commas, not {text!r}"
+            ) from None
         if name:
             layers[name.strip()] = value
         else:
@@ -130,7 +148,11 @@ def from_file(path: str | Path) -> Settings:
     try:
         values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"Configuration {str(path)!r} must be TOML (.toml) or YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigurationError(
+            f"Configuration {str(path)!r} must be TOML (.toml) or YAML: {str(error).splitlines()[0]}"
+        ) from error
     if not isinstance(values, Mapping):
-        raise ConfigurationError(f"Configuration {str(path)!r} must be a table of settings, not {type(values).__name__}")
+        raise ConfigurationError(
+            f"Configuration {str(path)!r} must be a table of settings, not {type(values).__name__}"
+        )
     return from_mapping(values)

@@ -1,5 +1,8 @@
 """Tables for people: what a graph is, what a plan costs, what a verification saw."""
 
+from collections.abc import Mapping
+
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,9 +14,9 @@ from rtl4ml.simulation.verilator import ToolStatus
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
-        left = column in ("tensor", "node", "format", "stage", "staircase", "what", "tool", "needed for", "how to get it", "made by")
+        left = column not in ("reuse", "multipliers", "interval", "pipeline", "mean over channels", "worst channel")
         table.add_column(column, justify="left" if left else "right", overflow="fold")
     return table
 
@@ -57,33 +60,43 @@ def plan_table(plan: Plan) -> RenderableType:
     return Group(table, Text(text))
 
 
+def _verdict(held: bool, text: str = "") -> Text:
+    return Text(text or ("held" if held else "FAILED"), style="green" if held else "bold red")
+
+
 def verification_table(result: Verification) -> RenderableType:
     """Everything compared, one line each, and the verdict."""
-    table = _table("Verification", "what", "compared", "planned", "measured", "differences")
-    equal = result.equality
-    table.add_row("reference = strict judge (exact sums)", f"{equal.codes} codes, {equal.samples} inputs", "", "", str(equal.mismatches))
-    required = "must be 0" if equal.judge_required else "float32 sums"
-    table.add_row(f"strict judge = ONNX executor, codes ({required})", "", "", "", str(equal.judge_differences))
-    table.add_row(f"strict judge = ONNX executor, output bits ({required})", "", "", "", str(equal.output_differences))
-    if result.rtl is not None:
-        rtl = result.rtl
-        frames = f"{rtl.codes} codes, {rtl.frames} frames, {rtl.stalled_frames} stalled"
-        table.add_row("Verilog = reference", frames, "", "", str(rtl.mismatches))
-        table.add_row("latency, cycles", "", str(result.plan.latency), str(rtl.latency), str(abs(rtl.latency - result.plan.latency)))
-        interval = "" if rtl.interval is None else str(rtl.interval)
-        table.add_row("interval, cycles", "", str(result.plan.interval), interval, "" if not interval else str(abs(int(interval) - result.plan.interval)))
-        table.add_row("every beat on schedule", f"{rtl.cycles} cycles", "", "yes" if rtl.on_schedule else "no", "")
-        table.add_row("multipliers in the Verilog", "", str(result.plan.multipliers), str(result.counted_multipliers), "")
+    equal, rtl, plan = result.equality, result.rtl, result.plan
+    table = _table("Verification", "what", "seen", "verdict")
+    table.add_row(
+        "reference = strict judge", f"{equal.mismatches} of {equal.codes} codes differ, {equal.samples} inputs", _verdict(equal.mismatches == 0)
+    )
+    differs = f"{equal.judge_differences} codes, {equal.output_differences} output values differ"
+    why = "power-of-two scales: none may" if equal.judge_required else "float32 sums round"
+    table.add_row("strict judge = ONNX executor", f"{differs} ({why})", _verdict(equal.passed or equal.mismatches > 0, "" if equal.judge_required else "noted"))
+    if rtl is not None:
+        table.add_row(
+            "Verilog = reference",
+            f"{rtl.mismatches} of {rtl.codes} codes differ, {rtl.frames} frames, {rtl.stalled_frames} again with stalls",
+            _verdict(rtl.mismatches == 0),
+        )
+        table.add_row("latency", f"planned {plan.latency}, measured {rtl.latency} cycles", _verdict(plan.latency == rtl.latency))
+        measured = "none" if rtl.interval is None else str(rtl.interval)
+        table.add_row("interval", f"planned {plan.interval}, measured {measured} cycles", _verdict(rtl.interval in (None, plan.interval)))
+        table.add_row("every beat in its cycle", f"{rtl.cycles} cycles in {rtl.seconds:.2f} s", _verdict(rtl.on_schedule))
+        table.add_row("framing", "tlast, tuser, error", _verdict(rtl.framing))
+        counted = result.counted_multipliers
+        table.add_row("multipliers", f"planned {plan.multipliers}, counted in the Verilog {counted}", _verdict(plan.multipliers == counted))
     if result.bench is not None:
         for case in result.bench.cases:
-            table.add_row(f"protocol: {case.name}", "", "", case.state, case.message)
+            table.add_row(f"protocol: {case.name.replace('_', ' ')}", case.message or f"{case.seconds:.1f} s", _verdict(case.state != "failed", case.state))
     parts: list[RenderableType] = [table]
     for reason in equal.unjudged:
         parts.append(Text(f"not judged from integers: {reason}", style="red"))
     if result.accuracy is not None:
         shown = ", ".join(f"{name} {value:.2%}" for name, value in result.accuracy.items())
         parts.append(Text(f"accuracy: {shown}"))
-    seen = _table("Range of output codes seen", "tensor", "mean over channels", "worst channel")
+    seen = _table("Range of codes seen", "tensor", "mean over channels", "worst channel")
     for item in result.coverage:
         seen.add_row(item.tensor, f"{item.mean:.0%}", f"{item.worst:.0%}")
     parts.append(seen)
@@ -92,13 +105,12 @@ def verification_table(result: Verification) -> RenderableType:
             Text(f"executor differs: {difference.tensor}, sample {difference.sample}, element {difference.element}: {difference.judge:g}, exact {difference.exact:g}")
         )
     parts.append(seconds_line(result.seconds))
-    parts.append(Text("PASSED" if result.passed else "FAILED", style="bold green" if result.passed else "bold red"))
+    parts.append(_verdict(result.passed, "PASSED" if result.passed else "FAILED"))
     return Group(*parts)
 
 
-def seconds_line(seconds: dict[str, float] | object) -> Text:
+def seconds_line(seconds: Mapping[str, float]) -> Text:
     """Time of each step."""
-    assert hasattr(seconds, "items")
     return Text("seconds: " + ", ".join(f"{step} {taken:.2f}" for step, taken in seconds.items()))
 
 
@@ -111,5 +123,6 @@ def tools_table(tools: list[ToolStatus]) -> RenderableType:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where people read."""
-    return Console(stderr=stderr, soft_wrap=False)
+    """Where people read; files and pipes get lines that are wide enough."""
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=160)

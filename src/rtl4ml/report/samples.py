@@ -12,10 +12,13 @@ from rtl4ml.formats import Reals
 LABEL_NAMES = ("labels", "y", "label", "targets")
 
 
-def read_samples(path: Path, shape: tuple[int, ...], divide: float | None, *, labels: bool) -> tuple[Reals, NDArray | None]:
+def read_samples(
+    path: Path, shape: tuple[int, ...], divide: float | None, *, labels: bool
+) -> tuple[Reals, NDArray | None]:
     """Inputs (N, *shape) as float32, and labels (N,) if wanted.
 
-    The inputs are the file's array `x`, or the only one with as many elements a sample as the model takes; `.npy` files hold just that one.
+    The inputs are the file's array `x`, or the only one with as many elements a sample as the model takes; `.npy`
+    files hold just that one.
 
     Args:
         path: `.npz` or `.npy` file.
@@ -32,12 +35,16 @@ def read_samples(path: Path, shape: tuple[int, ...], divide: float | None, *, la
     except AttributeError:
         arrays = {"x": np.load(path, allow_pickle=False)}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ConfigurationError(f"Data {str(path)!r} must be a readable .npz or .npy file without pickles: {error}") from error
+        raise ConfigurationError(
+            f"Data {str(path)!r} must be a readable .npz or .npy file without pickles: {error}"
+        ) from error
     size = int(np.prod(shape, dtype=np.int64))
     fitting = {name: a for name, a in arrays.items() if a.ndim > 1 and a.dtype.kind in "fiub" and a[:1].size == size}
     if not fitting or ("x" not in fitting and len(fitting) > 1):
         found = ", ".join(f"{name} {list(a.shape)}" for name, a in arrays.items()) or "none"
-        raise ConfigurationError(f"Data {str(path)!r} must hold one array of {size} elements a sample, or name it x, not {found}")
+        raise ConfigurationError(
+            f"Data {str(path)!r} must hold one array of {size} elements a sample, or name it x, not {found}"
+        )
     values = fitting.get("x", next(iter(fitting.values())))
     reals = values.astype(np.float32).reshape(len(values), *shape)
     if divide is not None:
@@ -48,5 +55,7 @@ def read_samples(path: Path, shape: tuple[int, ...], divide: float | None, *, la
         return reals, None
     found_labels = next((arrays[name] for name in LABEL_NAMES if name in arrays), None)
     if found_labels is None or found_labels.size != len(reals):
-        raise ConfigurationError(f"Data {str(path)!r} must hold {len(reals)} labels, as an array named one of {', '.join(LABEL_NAMES)}")
+        raise ConfigurationError(
+            f"Data {str(path)!r} must hold {len(reals)} labels, as an array named one of {', '.join(LABEL_NAMES)}"
+        )
     return reals, found_labels.reshape(-1)

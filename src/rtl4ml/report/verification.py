@@ -99,11 +99,16 @@ class Verification:
                 "worst": [asdict(w) for w in self.equality.worst],
             },
             "rtl": rtl,
-            "bench": None if self.bench is None else {"passed": self.bench.passed, "cases": [asdict(c) for c in self.bench.cases]},
+            "bench": None
+            if self.bench is None
+            else {"passed": self.bench.passed, "cases": [asdict(c) for c in self.bench.cases]},
             "latency_cycles": {"planned": self.plan.latency, "measured": self.rtl.latency if self.rtl else None},
             "interval_cycles": {"planned": self.plan.interval, "measured": self.rtl.interval if self.rtl else None},
             "multipliers": {"planned": self.plan.multipliers, "counted": self.counted_multipliers},
-            "coverage": [{"tensor": c.tensor, "mean": c.mean, "worst": c.worst, "channels": list(c.channels)} for c in self.coverage],
+            "coverage": [
+                {"tensor": c.tensor, "mean": c.mean, "worst": c.worst, "channels": list(c.channels)}
+                for c in self.coverage
+            ],
             "accuracy": None if self.accuracy is None else dict(self.accuracy),
             "seconds": dict(self.seconds),
         }

@@ -92,8 +92,9 @@ class DenseStage(Stage):
             words=words,
             passes=groups,
             depth=self.plan.depth,
-            # A group every `words` cycles at most, each slot taken from the issue to the edge after the handover.
-            slots=-(-(self.plan.depth + 2) // words),
+            # A group every `words` cycles at most, each slot taken from the issue to the edge after the handover; one
+            # more for readers that take beats at an uneven pace (a last beat with few elements takes them less time).
+            slots=-(-(self.plan.depth + 2) // words) + 1,
         )
 
     def component(self) -> wiring.Component:

@@ -1,4 +1,4 @@
-"""The multiply-add form: `clip(floor((M * x + B) / 2**S))`, with a short list of exceptions where float32 leaves the line."""
+"""The multiply-add form `clip(floor((M * x + B) / 2**S))`, with exceptions where float32 leaves the line."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ MAX_SLACK = 64
 
 @dataclass(frozen=True, eq=False)
 class AffineForm:
-    """`y = clip(round((multiplier * x + offset) / 2**shift), low, high)`; for the listed x the code is as listed instead.
+    """`y = clip(round((multiplier * x + offset) / 2**shift), low, high)`, but for the listed x.
 
     Parameters:
         multiplier: int64 (rows,).
@@ -55,7 +55,7 @@ class AffineForm:
 
 @dataclass(frozen=True)
 class _Points:
-    """Conditions on a line: `M * at + B >= code * 2**S` at lower points, `M * at + B <= code * 2**S - 1` at upper ones."""
+    """A line is to be `>= code * 2**S` at lower points and `<= code * 2**S - 1` at upper ones."""
 
     lower_at: Codes
     lower_code: Codes
@@ -64,7 +64,7 @@ class _Points:
 
 
 def _hull(at: Codes, code: Codes, sign: int) -> NDArray[np.intp]:
-    """Indices of the upper (sign +1) or lower (-1) convex hull of points with ascending `at` (Andrew's monotone chain)."""
+    """Indices of the upper (sign +1) or lower (-1) convex hull, `at` ascending (Andrew's monotone chain)."""
     chain: list[int] = []
     xs, ys = at.tolist(), (sign * code).tolist()
     for i in range(len(xs)):
@@ -90,7 +90,12 @@ def _conditions(staircase: Staircase, row: int, low: int, high: int, slack: int 
         upper_code = np.concatenate([upper_code, [whole[-1] + 1]])
     # Only the hulls can bind: the highest lower points and the lowest upper points.
     order_l, order_u = np.argsort(lower_at, kind="stable"), np.argsort(upper_at, kind="stable")
-    lower_at, lower_code, upper_at, upper_code = lower_at[order_l], lower_code[order_l], upper_at[order_u], upper_code[order_u]
+    lower_at, lower_code, upper_at, upper_code = (
+        lower_at[order_l],
+        lower_code[order_l],
+        upper_at[order_u],
+        upper_code[order_u],
+    )
     keep_l, keep_u = _hull(lower_at, lower_code, 1), _hull(upper_at, upper_code, -1)
     return _Points(lower_at[keep_l], lower_code[keep_l], upper_at[keep_u], upper_code[keep_u])
 
@@ -110,7 +115,9 @@ def _multiplier_range(points: _Points, shift: int) -> tuple[int, int] | None:
 
 def _offset_range(points: _Points, shift: int, multiplier: int) -> tuple[int, int]:
     lowest = int(((points.lower_code << shift) - multiplier * points.lower_at).max()) if len(points.lower_at) else None
-    highest = int(((points.upper_code << shift) - 1 - multiplier * points.upper_at).min()) if len(points.upper_at) else None
+    highest = (
+        int(((points.upper_code << shift) - 1 - multiplier * points.upper_at).min()) if len(points.upper_at) else None
+    )
     if lowest is None:
         assert highest is not None
         return highest, highest
@@ -140,7 +147,9 @@ def _simplest(low: int, high: int) -> int:
     return low
 
 
-def _row_exceptions(staircase: Staircase, row: int, m: int, b: int, shift: int, low: int, high: int) -> list[tuple[int, int]] | None:
+def _row_exceptions(
+    staircase: Staircase, row: int, m: int, b: int, shift: int, low: int, high: int
+) -> list[tuple[int, int]] | None:
     """Where the line's code is not the row's, or None when that is more than MAX_EXCEPTIONS."""
     where = staircase.positions[row]
     whole = np.concatenate([staircase.first[row : row + 1], staircase.codes[row]])
@@ -192,11 +201,16 @@ def _fit_row_with_exceptions(
 def fit_affine(staircase: Staircase) -> AffineForm | None:
     """The multiply-add form that equals the staircase on its whole domain, or None.
 
-    The smallest S that serves all channels, then for each channel the multiplier with most trailing zeros, then the offset likewise. Channels
-    that no line fits get exceptions, 16 at most. All comparisons are exact integers.
+    The smallest S that serves all channels, then for each channel the multiplier with most trailing zeros, then the
+    offset likewise. Channels that no line fits get exceptions, 16 at most. All comparisons are exact integers.
     """
     low, high = staircase.code_low, staircase.code_high
-    if staircase.steps == 0 or staircase.low.min() < -(1 << 38) or staircase.high.max() >= 1 << 38 or staircase.steps > 1 << 12:
+    if (
+        staircase.steps == 0
+        or staircase.low.min() < -(1 << 38)
+        or staircase.high.max() >= 1 << 38
+        or staircase.steps > 1 << 12
+    ):
         return None
     falling = [bool(len(c)) and c[0] < f for f, c in zip(staircase.first, staircase.codes, strict=True)]
     mirrored = reflect(staircase) if any(falling) else staircase
@@ -233,7 +247,7 @@ def fit_affine(staircase: Staircase) -> AffineForm | None:
 
 
 def _equal(form: AffineForm, staircase: Staircase) -> bool:
-    """Proof by monotony: the line is equal at both ends of every step, or the point is an exception and its neighbours are equal."""
+    """Proof by monotony: equal at both ends of every step, at every exception and beside each."""
     for row in range(staircase.rows):
         x, _ = staircase.corners(row)
         listed = np.array([p[0] for p in form.exceptions[row]], np.int64)

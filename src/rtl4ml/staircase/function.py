@@ -18,8 +18,8 @@ TABLE_ENTRIES = 1 << 22
 class Staircase:
     """A monotone integer function per channel, stored as its steps.
 
-    `f(x) = first` below `positions[0]`, `codes[i]` from `positions[i]` up to the next position. Rows are channels, or one row
-    that all channels share.
+    `f(x) = first` below `positions[0]`, `codes[i]` from `positions[i]` up to the next position. Rows are channels, or
+    one row that all channels share.
 
     Parameters:
         low: int64 (rows,), lowest x of the domain.
@@ -84,14 +84,14 @@ class Staircase:
         return whole[np.searchsorted(self.positions[row], x, side="right")]
 
     def corners(self, row: int) -> tuple[Codes, Codes]:
-        """Both ends of every step and of the domain: a monotone function equal here is equal everywhere on the domain."""
+        """Both ends of every step and of the domain: a monotone function equal here is equal everywhere."""
         where = self.positions[row]
         x = np.unique(np.concatenate([[self.low[row]], where - 1, where, [self.high[row]]]))
         return x, self.at(row, x)
 
     @functools.cached_property
     def _table(self) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
-        """All rows' codes one after the other, and what to add to x to find its code; None when that would be too large."""
+        """All rows' codes one after the other, and what to add to x to find its code; None when too large."""
         sizes = self.high - self.low + 1
         if sizes.sum() > TABLE_ENTRIES or max(-self.code_low, self.code_high) >= 1 << 24:
             return None
@@ -140,5 +140,5 @@ class Staircase:
         return y
 
     def evaluate(self, x: NDArray) -> NDArray:
-        """Codes of the function; x of shape (..., n) holds integers of any dtype. Floats come back where they hold the codes exactly."""
+        """Codes at integers x of shape (..., n), of any dtype; floats come back where they hold the codes exactly."""
         return self._evaluator(x)

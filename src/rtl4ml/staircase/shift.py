@@ -65,7 +65,7 @@ class ShiftForm:
                 return 0
 
     def evaluate_float(self, x: NDArray, largest: int) -> NDArray:
-        """The same in floating point, for integers of magnitude `largest` at most; float32 where every step is exact in it."""
+        """The same in floating point, for integers up to `largest` in magnitude; float32 where that is exact."""
         if self.rounding not in (Rounding.FLOOR, Rounding.HALF_EVEN):
             return self.evaluate(x)
         bound = (largest << int(self.left.max())) + int(np.abs(self.offset).max())
@@ -110,7 +110,7 @@ def reflect(staircase: Staircase) -> Staircase:
 
 
 def _slope_bits(staircase: Staircase, row: int) -> int | None:
-    """log2 of the distance of a row's steps (negative: several codes a step), or None where two steps do not show it."""
+    """log2 of the distance of a row's steps (negative: several codes a step); None with fewer than two steps."""
     where, codes = staircase.positions[row], staircase.codes[row]
     # The outer steps may be cut by saturation, so they count only where there are no others.
     inner = slice(1, -1) if len(where) > 3 else slice(None)
@@ -155,8 +155,10 @@ def _fit(staircase: Staircase, bits: list[int | None], rounding: Rounding, sign:
 def fit_shift(staircase: Staircase) -> ShiftForm | None:
     """The shift form that equals the staircase on its whole domain, or None.
 
-    The distance of a row's steps gives its shift and one step its offset; where no row has two steps, no shift is evident and thresholds
-    serve as well. The simplest rounding is preferred. The form is monotone, so equality at both ends of every step proves it.
+    The distance of a row's steps gives its shift and one step its offset; where no row has two steps, no shift is
+    evident and thresholds
+    serve as well. The simplest rounding is preferred. The form is monotone, so equality at both ends of every step
+    proves it.
     """
     falling = [bool(len(c)) and c[0] < f for f, c in zip(staircase.first, staircase.codes, strict=True)]
     moving = [bool(len(c)) for c in staircase.codes]
