@@ -133,7 +133,8 @@ def round_once(integers: Codes, scale: NDArray[np.float64], bias: Reals | None =
 
 
 _INPUT_FORMAT = re.compile(
-    r"^\s*(?P<kind>fixed|ufixed|int|uint)\s*<\s*(?P<w>\d+)\s*(,\s*(?P<i>-?\d+)\s*)?>\s*((?P<op>[*/])\s*(?P<number>[0-9.eE+-]+))?\s*$"
+    r"^\s*(?P<kind>fixed|ufixed|int|uint)\s*<\s*(?P<w>\d+)\s*(,\s*(?P<i>-?\d+)\s*)?>\s*((?P<op>[*/])\s*"
+    r"(?P<number>[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?))?\s*$"
 )
 
 
@@ -158,7 +159,8 @@ class InputFormat:
             ConfigurationError: the text is none of these, or a width is not between 1 and 24 bits.
         """
         match = _INPUT_FORMAT.match(text)
-        if match is None or (match["kind"] in ("fixed", "ufixed")) != (match["i"] is not None):
+        fixed = match is not None and match["kind"] in ("fixed", "ufixed")
+        if match is None or fixed != (match["i"] is not None):
             raise ConfigurationError(
                 "Input format must be fixed<W,I>, ufixed<W,I>, int<W> or uint<W>, with an optional *factor or "
                 f"/divisor, not {text!r}"
@@ -166,8 +168,9 @@ class InputFormat:
         bits = int(match["w"])
         if not 1 <= bits <= 24:
             raise ConfigurationError(f"Input format must have 1 to 24 bits, not {bits}")
-        number = float(np.float32(match["number"])) if match["op"] else None
-        if number is not None and (number == 0 or not np.isfinite(number)):
+        with np.errstate(over="ignore"):
+            number = float(np.float32(match["number"])) if match["op"] else None
+        if number is not None and not 0 < number < np.inf:
             raise ConfigurationError(
                 f"Factor or divisor of the input format must be finite and not zero, not {match['number']}"
             )

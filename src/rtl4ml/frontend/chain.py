@@ -18,6 +18,9 @@ from rtl4ml.staircase import Staircase
 MAX_STEPS = 1 << 24
 """Steps of all channels together; beyond, neither search nor hardware would be sensible."""
 
+PRODUCT_BIAS = "bias"
+"""Word for a product's own bias where it is no integer of the accumulator, in the words of a chain."""
+
 TILE = 1 << 18
 """Points that go through the kernels at once."""
 
@@ -73,7 +76,13 @@ class Chain:
 
         def evaluate(codes: Codes) -> Codes:
             values = source.real(codes, bias)
-            return quantizer.codes(values if run is None else run(values))
+            values = values if run is None else run(values)
+            if np.isnan(values).any():
+                raise ModelError(
+                    f"Values that reach node {quantizer.node!r} ({quantizer.operator}) must be numbers, not NaN: the operators in "
+                    "front of it overflow or divide by 0"
+                )
+            return quantizer.codes(values)
 
         return evaluate
 

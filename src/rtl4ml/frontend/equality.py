@@ -8,9 +8,10 @@ import onnx
 from numpy.typing import NDArray
 
 from rtl4ml.formats import Codes, Reals
+from rtl4ml.frontend.chain import PRODUCT_BIAS
 from rtl4ml.frontend.judge import Judge, StrictJudge
 from rtl4ml.graph import Graph
-from rtl4ml.operators import Dense
+from rtl4ml.operators import Dense, Requantize
 
 CHUNK = 1000
 """Samples judged at once, with all their tensors in memory."""
@@ -99,11 +100,19 @@ class Equality:
 
 
 def judge_must_agree(graph: Graph) -> bool:
-    """Whether float32 computes every product of the graph exactly: scales are powers of two, sums stay under 2**24."""
+    """Whether float32 computes every product of the graph exactly: scales are powers of two, sums stay under 2**24.
+
+    A bias inside a product that is off its grid is rounded at every term, so it obliges nobody.
+    """
+    if graph.epilogue.bias is not None:
+        return False
     for operator in graph.operators:
+        if isinstance(operator, Requantize) and PRODUCT_BIAS in operator.chain:
+            return False
         if isinstance(operator, Dense):
             tensor = graph.tensors[operator.inputs[0]]
-            largest = np.maximum(np.abs(tensor.low), np.abs(tensor.high)) @ np.abs(operator.weights)
+            zero = tensor.format.zero_point
+            largest = np.maximum(np.abs(tensor.low - zero), np.abs(tensor.high - zero)) @ np.abs(operator.weights)
             if np.any(np.frexp(operator.scale)[0] != 0.5) or (largest + np.abs(operator.bias)).max() >= 1 << 24:
                 return False
     return True
@@ -151,7 +160,8 @@ def compare(
             flat = [a.reshape(len(part), -1) for a in (strict_codes[name], judge_codes[name], layered_codes[name])]
             rows.append((name, ours[name][:, order], *flat))
         outputs = [reals(ours[graph.output]), strict_values[end], judge_values[end], layered_values[end]]
-        rows.append((end, *(np.asarray(a, np.float32).reshape(len(part), -1) for a in outputs)))
+        mine, exact, judged, layered = (np.asarray(a, np.float32).reshape(len(part), -1) for a in outputs)
+        rows.append((end, mine, exact, judged, layered))
         for name, mine, exact, judged, layered in rows:
             differs = judged != layered
             counts[name][0] += mine.size
@@ -165,5 +175,5 @@ def compare(
         worst = sorted(worst, key=lambda d: -abs(d.judge - d.exact))[:WORST]
         if progress is not None:
             progress(min(start + CHUNK, len(values)), len(values))
-    tensors = tuple(TensorEquality(name, *count, output=name == end) for name, count in counts.items())
+    tensors = tuple(TensorEquality(name, n, wrong, other, output=name == end) for name, (n, wrong, other) in counts.items())
     return Equality(len(values), tensors, tuple(worst), judge_must_agree(graph), unjudged)

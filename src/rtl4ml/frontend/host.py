@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -49,15 +50,30 @@ def extract(
     if not nodes or start == end:
         return HostFunction(b"", (), order.reshape(-1), order.shape[1:])
     used = {name: constants[name] for node in nodes for name in node.input if name in constants}
-    batched = all(node.op_type in BATCHABLE for node in nodes) and all(
-        value.ndim < len(start_shape) or value.shape[0] == 1 for value in used.values()
-    )
-    shape: list[int | str | None] = [None if batched else start_shape[0], *start_shape[1:]]
-    part = kernels.build(nodes, {start: (onnx.TensorProto.FLOAT, shape)}, [end], used, opset)
-    for output in part.graph.output:
-        output.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None))
     words = tuple(node.op_type for node in nodes)
-    return HostFunction(part.SerializeToString(), words, order.reshape(-1), order.shape[1:], batched=batched)
+
+    def part(batch: int | None) -> bytes:
+        shape: list[int | str | None] = [batch, *start_shape[1:]]
+        made = kernels.build(nodes, {start: (onnx.TensorProto.FLOAT, shape)}, [end], used, opset)
+        for output in made.graph.output:
+            output.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None))
+        return made.SerializeToString()
+
+    function = HostFunction(part(None), words, order.reshape(-1), order.shape[1:], batched=True)
+    if start_shape[:1] == (1,) and all(node.op_type in BATCHABLE for node in nodes) and _takes_batches(function):
+        return function
+    return replace(function, model=part(start_shape[0] if start_shape else None), batched=False)
+
+
+def _takes_batches(function: HostFunction) -> bool:
+    """Whether two samples at once give what they give alone: a constant or a shape in the file may be made for one."""
+    samples = np.random.default_rng(0).standard_normal((2, *function.shape)).astype(np.float32)
+    alone = run(replace(function, batched=False), samples)
+    try:
+        together = run(function, samples)
+    except Exception:  # onnxruntime's own classes, which share no useful base
+        return False
+    return alone.shape == together.shape and np.array_equal(alone, together, equal_nan=True)
 
 
 @functools.lru_cache(maxsize=64)
@@ -72,7 +88,10 @@ def run(function: HostFunction, values: Reals, progress: Callable[[int, int], No
     session = _session(function.model)
     name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
     values = np.ascontiguousarray(values, np.float32)
-    if function.batched or not len(values):
+    if not len(values):
+        shape = run(function, np.zeros((1, *values.shape[1:]), np.float32)).shape
+        return np.zeros((0, *shape[1:]), np.float32)
+    if function.batched:
         return session.run([output], {name: values})[0]
     results = []
     for index in range(len(values)):
@@ -100,9 +119,9 @@ def output_shape(function: HostFunction, shape: Sequence[int]) -> tuple[int, ...
 def invert(function: HostFunction, targets: Reals, shape: Sequence[int]) -> Reals:
     """File inputs (N, *shape) whose prologue gives values close to `targets` (N, *border shape).
 
-    By bisection, all elements at once: right for elementwise monotone prologues that keep the order of elements,
-    which is what exporters write; for any other the
-    values are merely some inputs. Callers encode them again and so know their codes exactly.
+    By bisection, all elements at once: right for elementwise monotone prologues that keep the order of elements, which
+    is what exporters write; for any other the values are merely some inputs. Callers encode them again and so know
+    their codes exactly.
     """
     flat = targets.reshape(len(targets), -1)
     if not function.model:
@@ -110,15 +129,15 @@ def invert(function: HostFunction, targets: Reals, shape: Sequence[int]) -> Real
     if not function.batched:
         spread = max(1.0, float(np.abs(flat).max()))
         return np.random.default_rng(0).uniform(-spread, spread, (len(targets), *shape)).astype(np.float32)
-    scale = np.float32(1 << 20)
+    largest = float(1 << 20)
 
-    def apply(x: Reals) -> Reals:
+    def apply(x: NDArray) -> Reals:
         return run(function, x.reshape(len(targets), *shape).astype(np.float32)).reshape(len(targets), -1)
 
-    low, high = np.full(flat.shape, -scale), np.full(flat.shape, scale)
+    low, high = np.full(flat.shape, -largest), np.full(flat.shape, largest)
     falling = apply(high) < apply(low)
     for _ in range(48):
         middle = (low + high) / 2
         above = (apply(middle) > flat) ^ falling
         high, low = np.where(above, middle, high), np.where(above, low, middle)
-    return ((low + high) / 2).reshape(len(targets), *shape)
+    return ((low + high) / 2).reshape(len(targets), *shape).astype(np.float32)

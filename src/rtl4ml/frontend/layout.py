@@ -65,8 +65,9 @@ def flatten(lowering: Lowering, node: onnx.NodeProto) -> None:
 @handles("Transpose", constants=True)
 def transpose(lowering: Lowering, node: onnx.NodeProto) -> None:
     """Without `perm` the dimensions are reversed."""
-    permutation = lowering.attributes(node).get("perm")
-    _move(lowering, node, lambda a: a.transpose(permutation))  # type: ignore[arg-type]
+    given = lowering.attributes(node).get("perm")
+    permutation = None if given is None else [int(axis) for axis in given]  # type: ignore[attr-defined]
+    _move(lowering, node, lambda a: np.transpose(a, permutation))
 
 
 def _axes(lowering: Lowering, node: onnx.NodeProto) -> list[int] | None:

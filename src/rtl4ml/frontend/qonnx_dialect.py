@@ -5,7 +5,7 @@ import onnx
 
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Format
-from rtl4ml.frontend.chain import Chain
+from rtl4ml.frontend.chain import PRODUCT_BIAS, Chain
 from rtl4ml.frontend.constants import quantize_constant
 from rtl4ml.frontend.linear import fold_bias
 from rtl4ml.frontend.lowering import CUSTOM_DOMAINS, Lowering, handles
@@ -123,7 +123,8 @@ def _close(lowering: Lowering, node: onnx.NodeProto, quantizer: Quantizer, flow:
         narrow=quantizer.narrow,
         bipolar=quantizer.bipolar,
     )
-    words = (*(step.node.op_type for step in flow.steps), node.op_type)
+    bias = () if flow.bias is None else (PRODUCT_BIAS,)
+    words = (*bias, *(step.node.op_type for step in flow.steps), node.op_type)
     name = node.name or node.output[0]
     lowering.append(Requantize(name, (tensor.name,), node.output[0], staircase, output_format, words), flow.order)
     lowering.values[node.output[0]] = Flow(node.output[0], node.output[0], flow.order)

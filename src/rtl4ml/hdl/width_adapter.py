@@ -21,7 +21,7 @@ def words_before(beat: int, n: int, lanes_in: int, lanes_out: int) -> int:
 
 
 def words_awaited(beat: int, n: int, lanes_in: int, lanes_out: int) -> int:
-    """Words of the frame that must have been handed over, at the same edge at the latest, when its beat `beat` is taken.
+    """Words of the frame that must have been handed over, at the same edge at the latest, when a beat of it is taken.
 
     All that are complete before; -1 for a first beat that need not wait for the last word of the frame before, because
     the last beat of that frame completed two words and the second may stay.

@@ -18,7 +18,6 @@ from rtl4ml.hdl.frame_store import is_stored
 from rtl4ml.hdl.width_adapter import words_awaited, words_before
 from rtl4ml.stages.base import Stage, Timing
 
-
 MOST_FRAMES = 200
 """Frames after which an interval that still varies is taken as it is."""
 

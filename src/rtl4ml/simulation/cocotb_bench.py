@@ -22,7 +22,7 @@ from cocotb_tools.runner import Verilator
 
 from rtl4ml import resources
 from rtl4ml.errors import ConfigurationError, ToolError
-from rtl4ml.simulation.build_cache import cached, key_of
+from rtl4ml.cache import cached, key_of
 from rtl4ml.simulation.ports import Ports, Side
 from rtl4ml.simulation.verilated import Toolchain
 

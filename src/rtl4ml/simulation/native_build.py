@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtl4ml import resources
-from rtl4ml.simulation.build_cache import cached, key_of
+from rtl4ml.cache import cached, key_of
 from rtl4ml.simulation.ports import Ports, Side
 from rtl4ml.simulation.verilated import Toolchain
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtl4ml.errors import ToolError
-from rtl4ml.simulation.build_cache import cached, key_of
+from rtl4ml.cache import cached, key_of
 from rtl4ml.simulation.verilator import Verilator, compiler_version, find_compiler, find_verilator
 
 VERILATOR_FLAGS = (

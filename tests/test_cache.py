@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rtl4ml.simulation import build_cache
+from rtl4ml import cache
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +21,8 @@ def test_built_once(folder):
         calls.append(path)
         (path / "result").write_text("x")
 
-    first = build_cache.cached("kind", "key", build)
-    assert build_cache.cached("kind", "key", build) == first == folder / "kind" / "key"
+    first = cache.cached("kind", "key", build)
+    assert cache.cached("kind", "key", build) == first == folder / "kind" / "key"
     assert len(calls) == 1
     assert os.listdir(folder / "kind") == ["key"]
 
@@ -33,7 +33,7 @@ def test_a_failed_build_leaves_nothing(folder):
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match=r"^no$"):
-        build_cache.cached("kind", "key", build)
+        cache.cached("kind", "key", build)
     assert os.listdir(folder / "kind") == []
 
 
@@ -45,27 +45,27 @@ def test_builders_side_by_side_get_one_result(folder):
         (path / "result").write_text("x")
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: build_cache.cached("kind", "key", build), range(4)))
+        found = list(pool.map(lambda _: cache.cached("kind", "key", build), range(4)))
     assert found == [folder / "kind" / "key"] * 4
     assert os.listdir(folder / "kind") == ["key"]
     assert (folder / "kind" / "key" / "result").read_text() == "x"
 
 
 def test_builds_that_nobody_used_are_removed(folder):
-    for age, key in ((build_cache.UNUSED_DAYS + 1, "old"), (build_cache.UNUSED_DAYS - 1, "young")):
-        path = build_cache.cached("kind", key, lambda path: (path / "result").write_text("x"))
+    for age, key in ((cache.UNUSED_DAYS + 1, "old"), (cache.UNUSED_DAYS - 1, "young")):
+        path = cache.cached("kind", key, lambda path: (path / "result").write_text("x"))
         then = time.time() - age * 24 * 3600
         os.utime(path, (then, then))
-    build_cache.cached("kind", "new", lambda path: (path / "result").write_text("x"))
+    cache.cached("kind", "new", lambda path: (path / "result").write_text("x"))
     assert sorted(os.listdir(folder / "kind")) == ["new", "young"]
 
 
 def test_the_key_knows_where_parts_end():
-    keys = {build_cache.key_of(parts) for parts in (["ab", "c"], ["a", "bc"], ["abc"], [b"abc", ""], ["c", "ab"])}
+    keys = {cache.key_of(parts) for parts in (["ab", "c"], ["a", "bc"], ["abc"], [b"abc", ""], ["c", "ab"])}
     assert len(keys) == 5
-    assert build_cache.key_of(["a"]) == build_cache.key_of([b"a"])
+    assert cache.key_of(["a"]) == cache.key_of([b"a"])
 
 
 def test_the_default_folder_is_the_users(monkeypatch):
     monkeypatch.delenv("RTL4ML_CACHE")
-    assert build_cache.cache_folder().name == "rtl4ml"
+    assert cache.cache_folder().name == "rtl4ml"

@@ -1,0 +1,1 @@
+"""Measuring what Verilog costs on real parts."""

@@ -1,0 +1,121 @@
+"""Cells that a design takes on a device family, as Yosys maps it."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtl4ml.cache import cached, key_of
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.yosys import run_yosys, yosys_version
+
+# No pads and no clock buffers: the design is a part of something larger.
+TARGETS: Mapping[str, str] = {
+    "xcup": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top {top}",
+    "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}",
+    "ecp5": "synth_ecp5 -top {top}",
+    "ice40": "synth_ice40 -dsp -top {top}",
+}
+"""Yosys command by device family: AMD UltraScale+, AMD 7 series, Lattice ECP5, Lattice iCE40 (UltraPlus for its multipliers)."""
+
+_LUT = re.compile(r"LUT[1-6]|SB_LUT4")
+_FLIP_FLOP = re.compile(r"FD[RSCP]E(_1)?|TRELLIS_FF|SB_DFF\w*")
+_CARRY = re.compile(r"CARRY[48]|CCU2C|SB_CARRY")
+_DSP = re.compile(r"DSP48E[12]|MULT(9X9|18X18)D|SB_MAC16")
+_BLOCKS = {"RAMB18E1": 1, "RAMB18E2": 1, "RAMB36E1": 2, "RAMB36E2": 2, "DP16KD": 1, "PDPW16KD": 1, "SB_RAM40_4K": 1}
+_LUTS_OF_MEMORY = {
+    "SRL16E": 1,
+    "SRLC16E": 1,
+    "SRLC32E": 1,
+    "RAM32X1S": 1,
+    "RAM32X1D": 2,
+    "RAM64X1S": 1,
+    "RAM64X1D": 2,
+    "RAM128X1S": 2,
+    "RAM128X1D": 4,
+    "RAM256X1S": 4,
+    "RAM256X1D": 8,
+    "RAM512X1S": 8,
+    "RAM32M": 4,
+    "RAM64M": 4,
+    "RAM32M16": 8,
+    "RAM64M8": 8,
+    "RAM64X8SW": 8,
+    "RAM32X16DR8": 8,
+    # Four tables of memory and the two whose slice carries the write address.
+    "TRELLIS_DPR16X4": 6,
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Cells of a design.
+
+    Parameters:
+        lut: lookup tables that compute.
+        lut_memory: lookup tables used as memory or as shift registers.
+        ff: flip-flops.
+        dsp: multiplier blocks.
+        bram: block memories: of 18 Kibit on AMD parts, where a RAMB36 counts two, of 16 Kibit (18 with parity) on ECP5, of 4 Kibit on iCE40.
+        carry: carry cells: of four bits on AMD parts as Yosys maps them, of two on ECP5, of one on iCE40.
+        other: the rest by name, such as inverters and the multiplexers behind lookup tables.
+    """
+
+    lut: int
+    lut_memory: int
+    ff: int
+    dsp: int
+    bram: int
+    carry: int
+    other: Mapping[str, int]
+
+    @classmethod
+    def of(cls, cells: Mapping[str, int]) -> "Resources":
+        """Sort cells, numbers by type, into kinds."""
+        kinds = dict.fromkeys(("lut", "lut_memory", "ff", "dsp", "bram", "carry"), 0)
+        other = {}
+        for name, number in sorted(cells.items()):
+            if name.startswith("$"):  # Yosys' notes on hierarchy: no hardware
+                continue
+            if name in _LUTS_OF_MEMORY:
+                kinds["lut_memory"] += number * _LUTS_OF_MEMORY[name]
+            elif name in _BLOCKS:
+                kinds["bram"] += number * _BLOCKS[name]
+            else:
+                for kind, pattern in (("lut", _LUT), ("ff", _FLIP_FLOP), ("dsp", _DSP), ("carry", _CARRY)):
+                    if pattern.fullmatch(name):
+                        kinds[kind] += number
+                        break
+                else:
+                    other[name] = number
+        return cls(**kinds, other=other)
+
+
+def synthesize(files: Mapping[str, str], top: str, target: str = "xcup") -> Resources:
+    """Map Verilog to the cells of a device family; a result that is known from before comes from the cache.
+
+    Args:
+        files: text by file name.
+        top: name of the top module.
+        target: one of `TARGETS`.
+
+    Raises:
+        ConfigurationError: an unknown target.
+        ToolError: Yosys cannot be loaded, or refuses the files.
+    """
+    if target not in TARGETS:
+        raise ConfigurationError(f"Target must be one of {', '.join(TARGETS)}, not {target!r}")
+    names = [f"source{index}.v" for index in range(len(files))]
+    script = [*(f"read_verilog {name}" for name in names), TARGETS[target].format(top=top), "tee -o cells.json stat -json"]
+
+    def build(folder: Path) -> None:
+        for name, text in zip(names, files.values(), strict=True):
+            (folder / name).write_text(text, encoding="utf-8")
+        run_yosys(script, folder)
+        for name in names:
+            (folder / name).unlink()
+
+    key = key_of([yosys_version(), *script, *files.values()])
+    found = json.loads((cached("synthesis", key, build) / "cells.json").read_text(encoding="utf-8"))
+    return Resources.of(found["design"].get("num_cells_by_type", {}))

@@ -1,0 +1,61 @@
+"""Yosys, run as a child process: its fatal errors end the process that they happen in."""
+
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from rtl4ml.errors import ToolError
+
+# Each line of stdin is a command. What cannot be imported ends with status 3.
+_CHILD = """
+import sys
+try:
+    from pyosys import libyosys
+except ImportError as error:
+    print(error, file=sys.stderr)
+    sys.exit(3)
+design = libyosys.Design()
+for command in sys.stdin.read().splitlines():
+    libyosys.Pass.call(design, command)
+"""
+
+
+def yosys_version() -> str:
+    """Version of the Yosys in use, such as `0.70`.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    try:
+        return importlib.metadata.version("pyosys")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ToolError("Yosys must be installed as pyosys, but is not: pip install pyosys") from error
+
+
+def run_yosys(commands: Iterable[str], folder: Path) -> None:
+    """Run a script in a fresh design.
+
+    Args:
+        commands: one command each, without line breaks.
+        folder: where the child runs: names of files in the commands are relative to it, so its own name may hold anything.
+
+    Raises:
+        ToolError: Yosys cannot be loaded, or a command failed.
+    """
+    # -P: a file of the user's that is called like a module must not take its place.
+    child = subprocess.run(
+        [sys.executable, "-P", "-c", _CHILD],
+        cwd=folder,
+        input="\n".join(commands),
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if child.returncode == 3:
+        raise ToolError(f"Yosys must be importable as pyosys: {child.stderr.strip()}; pip install pyosys")
+    if child.returncode:
+        lines = [*child.stdout.splitlines(), *child.stderr.splitlines()]
+        said = next((line for line in lines if "ERROR:" in line), lines[-1] if lines else "nothing")
+        raise ToolError(f"Yosys must run to its end, not stop with status {child.returncode}: it said {said.strip()}")
