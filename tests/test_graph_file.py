@@ -12,7 +12,9 @@ from rtl4ml.errors import ModelError
 MODELS = Path(__file__).resolve().parents[1] / "examples/models"
 
 
-@pytest.mark.parametrize(("name", "input_format"), [("digits_mlp", None), ("jet_tagger", None), ("digits_mlp", "ufixed<6,5>")])
+@pytest.mark.parametrize(
+    ("name", "input_format"), [("digits_mlp", None), ("jet_tagger", None), ("digits_mlp", "ufixed<6,5>")]
+)
 def test_round_trip(tmp_path: Path, name: str, input_format: str | None) -> None:
     graph = rtl4ml.load(MODELS / f"{name}.onnx", input_format)
     graph_file.save(graph, tmp_path / "graph.npz")

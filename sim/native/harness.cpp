@@ -1,9 +1,10 @@
 // Runs a verilated design on a file of frames: beats in, beats out, and the cycle of every handover.
 //
 // design.h, written beside it, names the ports and gives the shape of the data. Usage:
-//   simulate FRAMES IN_CODES OUT_CODES IN_CYCLES OUT_CYCLES STALL_IN STALL_OUT SEED SPACING PATIENCE
+//   simulate FRAMES IN_CODES OUT_CODES IN_CYCLES OUT_CYCLES STALL_IN STALL_OUT SEED SPACING PATIENCE [LOADS]
 // IN_CODES holds FRAMES * N_IN elements of type InElement, OUT_CODES gets FRAMES * N_OUT of type OutElement; the two cycle
-// files get one int64 a beat. Prints "progress FRAMES" now and then, and ends with "done ..." or "stuck ...".
+// files get one int64 a beat. LOADS holds records of four int64: number of begun frames to wait for, address, data, whether
+// it is a commit of the weights before it. Prints "progress FRAMES" now and then, and ends with "done ..." or "stuck ...".
 //
 // Cycle c is the c-th rising clock edge after reset. A beat moves at an edge before which valid and ready are both high.
 
@@ -165,11 +166,33 @@ class Stall {
     uint64_t threshold_, state_;
 };
 
+// Writes to the port that loads weights, one after the other; says how many frames had begun at each commit.
+class Loader {
+   public:
+    explicit Loader(const char* path) {
+        std::FILE* file = path ? std::fopen(path, "rb") : nullptr;
+        int64_t record[4];
+        while (file && std::fread(record, sizeof record, 1, file) == 1) records_.insert(records_.end(), record, record + 4);
+        if (file) std::fclose(file);
+    }
+    bool offers(int64_t begun) const { return next_ < records_.size() && records_[next_] <= begun; }
+    int64_t field(unsigned index) const { return records_[next_ + index]; }
+    void taken(int64_t begun) {
+        if (field(3)) commits_.push_back(begun);
+        next_ += 4;
+    }
+    const std::vector<int64_t>& commits() const { return commits_; }
+
+   private:
+    std::vector<int64_t> records_, commits_;
+    std::size_t next_ = 0;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 11) {
-        std::printf("failed: ten arguments are needed\n");
+    if (argc != 11 && argc != 12) {
+        std::printf("failed: ten or eleven arguments are needed\n");
         return 4;
     }
     const uint64_t frames = std::strtoull(argv[1], nullptr, 10);
@@ -181,6 +204,8 @@ int main(int argc, char** argv) {
     const int64_t spacing = std::strtoll(argv[9], nullptr, 10);
     const int64_t patience = std::strtoll(argv[10], nullptr, 10);
 
+    Loader loader(argc > 11 ? argv[11] : nullptr);
+
     VerilatedContext context;
     context.randReset(2);  // registers without reset or initial value start at random, as nothing may depend on them
     context.randSeed(static_cast<int>(seed % 0x7fffffff) + 1);
@@ -190,6 +215,10 @@ int main(int argc, char** argv) {
     DUT_IN_VALID = 0;
     DUT_SET_IN_LAST(0);
     DUT_SET_OUT_READY(0);
+    DUT_SET_LOAD_VALID(0);
+    DUT_SET_LOAD_COMMIT(0);
+    DUT_SET_LOAD_ADDRESS(0);
+    DUT_SET_LOAD_DATA(0);
     for (int i = 0; i < RESET_CYCLES; ++i) {
         DUT_CLOCK = 0;
         dut.eval_step();
@@ -217,10 +246,20 @@ int main(int argc, char** argv) {
         const bool out_ready = ending >= 0 || !stall_out();
         DUT_IN_VALID = presenting;
         DUT_SET_OUT_READY(out_ready);
+        const int64_t begun = static_cast<int64_t>((beats_in + BEATS_IN - 1) / BEATS_IN);
+        const bool loading = HAS_LOAD && loader.offers(begun);
+        DUT_SET_LOAD_VALID(loading);
+        if (loading) {
+            DUT_SET_LOAD_ADDRESS(loader.field(1));
+            DUT_SET_LOAD_DATA(loader.field(2));
+            DUT_SET_LOAD_COMMIT(loader.field(3) != 0);
+        }
         DUT_CLOCK = 0;
         dut.eval_step();
 
         const bool in_moves = presenting && DUT_IN_READY;
+        // A frame that begins at this very edge is one of those before.
+        if (loading && DUT_LOAD_READY) loader.taken(begun + (in_moves && source.first()));
         if (DUT_OUT_VALID && out_ready) {
             moved = cycle;
             if (frames_out == frames) {
@@ -275,8 +314,10 @@ int main(int argc, char** argv) {
     out_codes.close();
     in_cycles.close();
     out_cycles.close();
-    std::printf("done %" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d\n", ending + 1, surplus, last_wrong, flagged,
+    std::printf("done %" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %d", ending + 1, surplus, last_wrong, flagged,
                 static_cast<int>(DUT_ERROR));
+    for (const int64_t frames_before : loader.commits()) std::printf(" %" PRId64, frames_before);
+    std::printf("\n");
     dut.final();
     return 0;
 }

@@ -12,16 +12,33 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["ConfigurationError", "Design", "Graph", "ModelError", "Rtl4mlError", "ToolError", "compile", "load"]
+__all__ = [
+    "ConfigurationError",
+    "Design",
+    "Graph",
+    "ModelError",
+    "Rtl4mlError",
+    "ToolError",
+    "compile",
+    "load",
+    "profile",
+]
 
 if TYPE_CHECKING:
-    from rtl4ml.design import Design, compile  # noqa: A004  (the word of the field)
+    from rtl4ml.design import Design, compile
     from rtl4ml.errors import ConfigurationError, ModelError, Rtl4mlError, ToolError
     from rtl4ml.frontend.load import load
     from rtl4ml.graph import Graph
+    from rtl4ml.report.profiling import profile
 
 # Imported when first used: a room can be used alone, without the executors and simulators that others need.
-_HOMES = {"Design": "design", "compile": "design", "load": "frontend.load", "Graph": "graph"}
+_HOMES = {
+    "Design": "design",
+    "compile": "design",
+    "load": "frontend.load",
+    "Graph": "graph",
+    "profile": "report.profiling",
+}
 
 
 def __getattr__(name: str) -> object:

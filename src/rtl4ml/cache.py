@@ -1,4 +1,4 @@
-"""Keeps what was built (simulations, synthesis results) between runs, in a folder per key, safe for builders side by side."""
+"""Keeps what was built (simulations, synthesis results) between runs, a folder per key, for builders side by side."""
 
 import hashlib
 import os

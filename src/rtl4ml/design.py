@@ -1,10 +1,10 @@
 """A compiled network: predict, trace, emulate, verify, export."""
 
 import functools
-import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +12,42 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
 
-from rtl4ml.errors import ConfigurationError, ModelError
+from rtl4ml.errors import ModelError
 from rtl4ml.export import design_files, metadata, package
-from rtl4ml.export.verilog import count_multipliers, yosys_version
+from rtl4ml.export.names import ip_name
+from rtl4ml.export.verilog import count_multipliers
 from rtl4ml.formats import Codes, Reals
-from rtl4ml.frontend import equality, host
+from rtl4ml.frontend import border, equality, host
 from rtl4ml.frontend.judge import Judge
+from rtl4ml.frontend.load import with_free_weights
 from rtl4ml.graph import Graph
 from rtl4ml.planning import settings as planning_settings
+from rtl4ml.planning import writable
 from rtl4ml.planning.plan import Plan, plan
+from rtl4ml.report.profile import Profile
+from rtl4ml.report.profiling import profile
+from rtl4ml.report.progress import Callback, callback
 from rtl4ml.report.verification import Verification, coverage
 from rtl4ml.simulation import cocotb_bench, rtl_check, stimuli
 from rtl4ml.simulation.native import NativeSimulation
-from rtl4ml.simulation.ports import Ports, axis_ports, pipeline_ports
+from rtl4ml.simulation.ports import LoadPort, Ports, axis_ports, pipeline_ports
+from rtl4ml.yosys import yosys_version
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-
-VERILOG_WORDS = frozenset(
-    "always and assign automatic begin buf case cell config deassign default defparam design disable edge else end endcase endconfig endfunction endgenerate "
-    "endmodule endprimitive endspecify endtable endtask event for force forever fork function generate genvar if ifnone initial inout input instance integer join "
-    "large liblist library localparam macromodule medium module nand negedge nor not or output parameter pmos posedge primitive pull real reg release repeat scalared "
-    "signed small specify strong supply table task time tran tri trireg unsigned use vectored wait wand weak while wire wor xnor xor".split()
-)
 
 MAX_RTL_CYCLES = 400_000
 BENCH_FRAMES = 24
 
 
-def compile(  # noqa: A001  (the word of the field)
+def compile(
     graph: Graph,
-    reuse: int | str | Mapping[str, int] = 1,
+    reuse: int | str | Mapping[str, int] | None = None,
     lanes: int | None = None,
-    clock_mhz: float = 200.0,
-    backpressure: bool = True,
+    output_lanes: int | None = None,
+    weights: str | None = None,
+    clock_mhz: float | None = None,
+    backpressure: bool | None = None,
     name: str | None = None,
     config: str | Path | None = None,
     force: bool = False,
@@ -55,12 +57,18 @@ def compile(  # noqa: A001  (the word of the field)
 
     Args:
         graph: from `rtl4ml.load`.
-        reuse: reuse factor of the network, or a table of layers with an optional entry `default`, or `"8,fc1=4"`.
-        lanes: elements of an input beat; None: all of them when the first layer is unrolled, else as few as keep the interval.
-        clock_mhz: the clock that registers are placed for.
-        backpressure: False builds the free-running pipeline.
+        reuse: reuse factor of the network, or a table by layer name and kind (`{"fc1": 4, "dense": 8, "default": 16}`: a
+            name wins over a kind, a kind over the default), or the same as text, `"16,dense=8,fc1=4"`; 1 if nothing says
+            otherwise.
+        lanes: elements of an input beat; None: all of them when the first layer is unrolled, else as few as keep the
+            interval.
+        output_lanes: elements of an output beat; None: as many as the last stage makes at a time.
+        weights: "writable" puts weights and biases into RAM, which a port loads at run time: see `Design.weight_words`;
+            every layer then needs a reuse above 1. "fixed" if nothing says otherwise.
+        clock_mhz: the clock that registers are placed for; 200 if nothing says otherwise.
+        backpressure: False builds the free-running pipeline; True if nothing says otherwise.
         name: of the IP: a Verilog identifier; None: made from the file's name.
-        config: TOML or YAML file with settings; the other arguments win where they are not at their defaults.
+        config: TOML or YAML file with settings; arguments that are given win over it.
         force: unroll layers even when that takes minutes.
         progress: called with the name of each stage while it is planned.
 
@@ -68,27 +76,23 @@ def compile(  # noqa: A001  (the word of the field)
         ConfigurationError: a setting that has no meaning or does not fit the graph.
     """
     base = planning_settings.from_file(config) if config is not None else planning_settings.Settings()
-    given: dict[str, Any] = {"reuse": reuse, "lanes": lanes, "clock_mhz": clock_mhz, "backpressure": backpressure}
-    defaults = planning_settings.Settings()
-    given = {key: value for key, value in given.items() if config is None or value != getattr(defaults, key)}
+    given: dict[str, Any] = {
+        "reuse": reuse,
+        "lanes": lanes,
+        "output_lanes": output_lanes,
+        "weights": weights,
+        "clock_mhz": clock_mhz,
+        "backpressure": backpressure,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
     chosen = planning_settings.from_mapping(given, base)
-    return Design(graph, plan(graph, chosen, force=force, progress=progress), ip_name(graph.name if name is None else name, given=name is not None))
-
-
-def ip_name(text: str, *, given: bool) -> str:
-    """A name for the modules: checked when the user gave it, made plain when it comes from a file.
-
-    Raises:
-        ConfigurationError: a given name is no plain Verilog identifier.
-    """
-    if given:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) or text in VERILOG_WORDS:
-            raise ConfigurationError(f"Name must be a plain Verilog identifier (letters, digits, underscores, no keyword), not {text!r}")
-        return text
-    plain = re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_")
-    if not plain or plain[0].isdigit():
-        plain = f"net_{plain}".rstrip("_")
-    return f"{plain}_net" if plain in VERILOG_WORDS else plain
+    if chosen.weights == "writable":
+        graph = with_free_weights(graph)
+    return Design(
+        graph,
+        plan(graph, chosen, force=force, progress=progress),
+        ip_name(graph.name if name is None else name, given=name is not None),
+    )
 
 
 class Design:
@@ -113,42 +117,53 @@ class Design:
         Raises:
             ModelError: another shape, or values that are not finite.
         """
-        graph = self.graph
-        values = np.asarray(x, np.float32)
-        if values.shape == graph.input_shape:
-            values = values[None]
-        if values.shape[1:] != graph.input_shape:
-            wanted = ", ".join(["N", *map(str, graph.input_shape)])
-            raise ModelError(f"Input must have shape ({wanted}), not {values.shape}")
-        if not np.all(np.isfinite(values)):
-            raise ModelError("Input must be finite, not NaN or infinite")
-        assert graph.encode is not None
-        return graph.encode(host.run(graph.prologue, values)).reshape(len(values), -1)
+        return border.encode(self.graph, border.samples(self.graph, x))
 
     def decode(self, codes: Codes) -> Reals:
         """Output codes (N, n_out) to real values in the file's output layout, through the host's epilogue."""
-        graph = self.graph
-        reals = graph.output_tensor.format.real(codes, graph.epilogue.bias)
-        shaped = reals[:, graph.epilogue.order].reshape(len(codes), *graph.epilogue.shape)
-        return host.run(graph.epilogue, shaped)
+        return border.decode(self.graph, codes)
 
-    def predict(self, x: ArrayLike, *, codes: bool = False, progress: Callable[[int, int], None] | None = None) -> NDArray:
-        """The reference on real values (N, ...) in the file's input layout.
+    def predict(self, x: ArrayLike, *, codes: bool = False, progress: Callback | bool | None = None) -> NDArray:
+        """The reference on real values (N, ...) in the file's input layout, in batches: memory is for the results.
+
+        Args:
+            x: real values; an array is not copied, so a memory-mapped one may be larger than the memory.
+            codes: give the hardware's output instead of real values.
+            progress: called with samples done and samples in all; True: a bar on stderr.
 
         Returns:
-            Real values in the file's output layout, as the ONNX executor would; with `codes`, the integers (N, n_out) of the hardware's output.
+            Real values in the file's output layout, as the ONNX executor would; with `codes`, the integers (N, n_out)
+            of the hardware's output.
 
         Raises:
             ModelError: another shape, or values that are not finite.
         """
-        result = self.graph.evaluate(self.encode(x), progress=progress)[self.graph.output]
-        return result if codes else self.decode(result)
+        graph = self.graph
 
-    def trace(self, x: ArrayLike) -> dict[str, Codes]:
-        """Codes of every tensor by its name in the file, int64 (N, ...) in the file's layout."""
-        values = self.graph.evaluate(self.encode(x), keep=self.graph.tensors)
-        layouts = self.graph.layouts
-        return {name: v[:, layouts[name].reshape(-1)].reshape(len(v), *layouts[name].shape[1:]) for name, v in values.items()}
+        def run(batch: Codes, tell: Callback) -> NDArray:
+            result = graph.evaluate(batch, progress=tell)[graph.output]
+            return result if codes else self.decode(result)
+
+        with callback(progress, "predict") as tell:
+            return border.in_batches(graph, border.samples(graph, x), run, tell)
+
+    def trace(self, x: ArrayLike, *, progress: Callback | bool | None = None) -> dict[str, Codes]:
+        """Codes of every tensor by its name in the file, int64 (N, ...) in the file's layout; `progress` as above."""
+        graph = self.graph
+        x = border.samples(graph, x)
+        whole = {name: np.empty((len(x), *graph.layouts[name].shape[1:]), np.int64) for name in graph.tensors}
+        with callback(progress, "trace") as tell:
+            for part in border.batches(graph, len(x)):
+                batch = border.encode(graph, x[part])
+                values = graph.evaluate(batch, keep=whole, progress=border.moved(tell, part.start, len(x)))
+                for name, codes in values.items():
+                    whole[name][part] = codes[:, graph.layouts[name].reshape(-1)].reshape(whole[name][part].shape)
+                tell(part.stop, len(x))
+        return whole
+
+    def profile(self, x: ArrayLike, *, progress: Callback | bool | None = None) -> Profile:
+        """What the codes do on real values: ranges, saturation, dead channels, unused bits; see `rtl4ml.profile`."""
+        return profile(self.graph, x, progress)
 
     # ---- Hardware
 
@@ -164,9 +179,11 @@ class Design:
         shape: dict[str, Any] = {"n_in": self.graph.input_tensor.size, "n_out": self.graph.output_tensor.size}
         for side, port in (("in", i), ("out", o)):
             shape |= {f"lanes_{side}": port.lanes, f"{side}_bits": port.bits, f"{side}_signed": port.signed}
-        if not self.plan.settings.backpressure:
-            return pipeline_ports(**shape)
-        return axis_ports(**shape, in_slot=i.slot, out_slot=o.slot)
+        if self.plan.settings.backpressure:
+            ports = axis_ports(**shape, in_slot=i.slot, out_slot=o.slot)
+        else:
+            ports = pipeline_ports(**shape)
+        return replace(ports, load=LoadPort()) if writable.stages_with_tables(self.plan) else ports
 
     @functools.cached_property
     def simulation(self) -> NativeSimulation:
@@ -185,18 +202,34 @@ class Design:
             paths[-1].write_text(text, encoding="utf-8")
         return paths
 
-    def emulate(self, x: ArrayLike, *, codes: bool = False, progress: Callable[[int, int], None] | None = None) -> NDArray:
-        """Like `predict`, through the Verilog."""
+    def emulate(self, x: ArrayLike, *, codes: bool = False, progress: Callback | bool | None = None) -> NDArray:
+        """Like `predict`, through the Verilog; each batch begins with a reset."""
         spacing = 0 if self.plan.settings.backpressure else self.plan.interval
         patience = 10 * self.plan.interval + self.plan.latency + 10_000
-        result = self.simulation.run(self.encode(x), spacing=spacing, patience=patience, progress=progress).codes
-        return result if codes else self.decode(result)
+
+        def run(batch: Codes, tell: Callback) -> NDArray:
+            numbers = self.plan.to_wires(self.graph.input, batch)
+            run = self.simulation.run(numbers, spacing=spacing, patience=patience, progress=tell)
+            result = self.plan.from_wires(self.graph.output, run.codes)
+            return result if codes else self.decode(result)
+
+        x = border.samples(self.graph, x)
+        with callback(progress, "emulate") as tell:
+            return border.in_batches(self.graph, x, run, tell)
 
     def metadata(self) -> dict[str, Any]:
         """What `metadata.json` holds."""
         i, o = design_files.sides(self.plan)
         return metadata.describe(
-            self.graph, self.plan, self.name, {"input": dict(i.__dict__), "output": dict(o.__dict__)}, [f"rtl/{f}" for f in self.verilog], {"yosys": yosys_version()}
+            self.graph,
+            self.plan,
+            self.name,
+            {
+                side: port.__dict__ | {"coding": "bipolar" if name in self.plan.packed else "integer"}
+                for side, port, name in (("input", i, self.graph.input), ("output", o, self.graph.output))
+            },
+            [f"rtl/{f}" for f in self.verilog],
+            {"yosys": yosys_version()},
         )
 
     def export(self, folder: str | Path) -> Path:
@@ -212,6 +245,26 @@ class Design:
         target = Path(folder) / self.name
         package.check_target(target)
         return package.write(target, self.verilog, self.metadata())
+
+    def with_weights(
+        self, weights: Mapping[str, ArrayLike], biases: Mapping[str, ArrayLike] | None = None
+    ) -> Graph:
+        """The graph that the hardware computes once these weights are loaded; see `weight_words`."""
+        return writable.with_weights(self.graph, weights, biases)
+
+    def weight_words(
+        self, weights: Mapping[str, ArrayLike], biases: Mapping[str, ArrayLike] | None = None
+    ) -> Codes:
+        """What loads other weights: int64 (writes, 2), address and data; a commit behind them puts them to use.
+
+        Args:
+            weights: by layer, codes (n_in, n_out) in the graph's order of elements; other layers stay as they are.
+            biases: by layer, codes (n_out,); those of named layers that are left out are the model's.
+
+        Raises:
+            ConfigurationError: the design's weights are fixed, an unknown layer, or numbers beyond the layer's bits.
+        """
+        return writable.weight_words(self.graph, self.plan, weights, biases)
 
     # ---- Verification
 
@@ -254,7 +307,9 @@ class Design:
         values, codes = self._inputs(x, samples, seed)
         timed("stimuli", started)
         started = time.perf_counter()
-        equal = equality.compare(graph, model, values, codes, self.decode, lambda d, t: notify("reference against ONNX", d, t))
+        equal = equality.compare(
+            graph, model, values, codes, self.decode, lambda d, t: notify("reference against ONNX", d, t)
+        )
         kept = graph.evaluate(codes, keep=[graph.input, *(o.output for o in graph.operators)])
         timed("reference", started)
         accuracy = None
@@ -272,7 +327,13 @@ class Design:
             timed("simulation build", started)
             started = time.perf_counter()
             frames = len(codes) if x is not None else min(len(codes), max(16, MAX_RTL_CYCLES // self.plan.interval))
-            checked = rtl_check.check(simulation, self.plan, codes[:frames], kept[graph.output][:frames], lambda d, t: notify("Verilog against reference", d, t))
+            checked = rtl_check.check(
+                simulation,
+                self.plan,
+                self.plan.to_wires(graph.input, codes[:frames]),
+                self.plan.to_wires(graph.output, kept[graph.output][:frames]),
+                lambda d, t: notify("Verilog against reference", d, t),
+            )
             timed("simulation", started)
         if bench and rtl:
             started = time.perf_counter()
@@ -298,13 +359,17 @@ class Design:
             values = graph.input_format.decode(codes).reshape(len(codes), *graph.input_shape)
         return values, codes
 
-    def _accuracy(self, model: onnx.ModelProto, values: Reals, output: Codes, labels: NDArray, notify: Progress) -> dict[str, float]:
+    def _accuracy(
+        self, model: onnx.ModelProto, values: Reals, output: Codes, labels: NDArray, notify: Progress
+    ) -> dict[str, float]:
         if len(labels) != len(values):
             raise ModelError(f"Labels must be as many as inputs, {len(values)}, not {len(labels)}")
         end = model.graph.output[0].name
         judged = Judge(model).run(values, [end], lambda d, t: notify("ONNX executor", d, t))[end]
         results = {"reference": self.decode(output), "onnx": judged}
-        return {name: float(np.mean(y.reshape(len(labels), -1).argmax(axis=1) == labels)) for name, y in results.items()}
+        return {
+            name: float(np.mean(_classes(y.reshape(len(labels), -1)) == labels)) for name, y in results.items()
+        }
 
     def _bench(self, codes: Codes) -> cocotb_bench.BenchResult:
         with tempfile.TemporaryDirectory(prefix="rtl4ml-") as folder:
@@ -312,8 +377,13 @@ class Design:
                 self.name,
                 self._write_verilog(Path(folder)),
                 self.ports,
-                codes[:BENCH_FRAMES],
-                lambda frames: self.graph.evaluate(frames)[self.graph.output],
+                self.plan.to_wires(self.graph.input, codes[:BENCH_FRAMES]),
+                lambda frames: self.plan.graph.evaluate(frames)[self.graph.output],
                 self.plan.latency,
                 self.plan.interval,
             )
+
+
+def _classes(outputs: NDArray) -> NDArray:
+    """Numbers of the classes chosen: a single output is one already."""
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs.argmax(axis=1)

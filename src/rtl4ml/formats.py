@@ -34,7 +34,7 @@ def code_limits(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
 def width_of(low: int, high: int) -> tuple[int, bool]:
     """Bits and signedness of the narrowest word that holds every integer in [low, high]."""
     signed = low < 0
-    bits = max(int(high).bit_length(), (-int(low) - 1).bit_length() if signed else 0) + signed
+    bits = max(max(int(high), 0).bit_length(), (-int(low) - 1).bit_length() if signed else 0) + signed
     return max(bits, 1), signed
 
 
@@ -133,7 +133,7 @@ def round_once(integers: Codes, scale: NDArray[np.float64], bias: Reals | None =
 
 
 _INPUT_FORMAT = re.compile(
-    r"^\s*(?P<kind>fixed|ufixed|int|uint)\s*<\s*(?P<w>\d+)\s*(,\s*(?P<i>-?\d+)\s*)?>\s*((?P<op>[*/])\s*"
+    r"^\s*((?P<bipolar>bipolar)|(?P<kind>fixed|ufixed|int|uint)\s*<\s*(?P<w>\d+)\s*(,\s*(?P<i>-?\d+)\s*)?>)\s*((?P<op>[*/])\s*"
     r"(?P<number>[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?))?\s*$"
 )
 
@@ -142,7 +142,8 @@ _INPUT_FORMAT = re.compile(
 class InputFormat:
     """What the hardware's input pins carry when the file's first quantizer shall not stand on the host.
 
-    `value = code * 2**-fraction_bits`, then times `factor` or divided by `divisor` in float32.
+    `value = code * 2**-fraction_bits`, then times `factor` or divided by `divisor` in float32. Bipolar codes are -1
+    and +1.
     """
 
     bits: int
@@ -150,10 +151,11 @@ class InputFormat:
     fraction_bits: int = 0
     factor: float | None = None
     divisor: float | None = None
+    bipolar: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "InputFormat":
-        """Read `fixed<W,I>`, `ufixed<W,I>`, `int<W>` or `uint<W>`, each with an optional `*factor` or `/divisor`.
+        """Read `fixed<W,I>`, `ufixed<W,I>`, `int<W>`, `uint<W>` or `bipolar`, with an optional `*factor` or `/divisor`.
 
         Raises:
             ConfigurationError: the text is none of these, or a width is not between 1 and 24 bits.
@@ -162,34 +164,38 @@ class InputFormat:
         fixed = match is not None and match["kind"] in ("fixed", "ufixed")
         if match is None or fixed != (match["i"] is not None):
             raise ConfigurationError(
-                "Input format must be fixed<W,I>, ufixed<W,I>, int<W> or uint<W>, with an optional *factor or "
+                "Input format must be fixed<W,I>, ufixed<W,I>, int<W>, uint<W> or bipolar, with an optional *factor or "
                 f"/divisor, not {text!r}"
             )
-        bits = int(match["w"])
+        bipolar = match["bipolar"] is not None
+        bits = 1 if bipolar else int(match["w"])
         if not 1 <= bits <= 24:
             raise ConfigurationError(f"Input format must have 1 to 24 bits, not {bits}")
         with np.errstate(over="ignore"):
             number = float(np.float32(match["number"])) if match["op"] else None
         if number is not None and not 0 < number < np.inf:
             raise ConfigurationError(
-                f"Factor or divisor of the input format must be finite and not zero, not {match['number']}"
+                f"Factor or divisor of the input format must be finite and positive, not {match['number']}"
             )
         return cls(
             bits=bits,
-            signed=match["kind"] in ("fixed", "int"),
+            signed=bipolar or match["kind"] in ("fixed", "int"),
             fraction_bits=bits - int(match["i"]) if fixed else 0,
             factor=number if match["op"] == "*" else None,
             divisor=number if match["op"] == "/" else None,
+            bipolar=bipolar,
         )
 
     @property
     def format(self) -> Format:
         """The codes' format; a divisor is not part of it, since 1 / divisor is no float."""
         scale = 2.0**-self.fraction_bits * (1.0 if self.factor is None else self.factor)
-        return Format(self.bits, self.signed, np.array(scale))
+        return Format(self.bits, self.signed, np.array(scale), bipolar=self.bipolar)
 
     def encode(self, values: NDArray[np.floating]) -> Codes:
-        """Codes next to real values, ties to even, saturating; any shape."""
+        """Codes next to real values, ties to even, saturating (bipolar: +1 from 0 on, else -1); any shape."""
+        if self.bipolar:
+            return np.where(np.asarray(values) >= 0, 1, -1).astype(np.int64)
         scaled = np.asarray(values, np.float64) * 2.0**self.fraction_bits
         if self.factor is not None:
             scaled = scaled / self.factor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -71,8 +71,13 @@ class Operator(abc.ABC):
         """The output tensor with its format and range, from those of the inputs."""
 
     @abc.abstractmethod
-    def evaluate(self, x: NDArray, tensor: Tensor) -> NDArray:
-        """Codes (N, n_out) from codes (N, n_in), in whichever dtype holds them exactly. `tensor` is the input's."""
+    def evaluate(self, inputs: Sequence[NDArray], tensors: Sequence[Tensor]) -> NDArray:
+        """Codes (N, n_out) from the inputs' codes (N, n_in) each, in whichever dtype holds them exactly.
+
+        Args:
+            inputs: codes in the order of `self.inputs`, of any dtype that holds them.
+            tensors: what they are.
+        """
 
     @property
     def multiplications(self) -> int:
@@ -90,7 +95,7 @@ class HostFunction:
         order: int64 (n,): element e of the (flattened) float tensor at the border is element order[e] of the
             hardware's tensor.
         shape: of the float tensor at the border, without the batch.
-        bias: float32 (n_hardware,): added to the output's real values in the same rounding; epilogue only.
+        bias: (n_hardware,), float32 or float64: added to the output's real values in the same rounding; epilogue only.
         batched: the model takes any batch.
     """
 
@@ -98,7 +103,7 @@ class HostFunction:
     description: tuple[str, ...]
     order: Codes
     shape: tuple[int, ...]
-    bias: NDArray[np.float32] | None = None
+    bias: NDArray[np.floating] | None = None
     batched: bool = False
 
 
@@ -120,6 +125,7 @@ class Graph:
         encode: real values behind the prologue to input codes, as the first quantizer or the input format has it.
         layouts: for each tensor the order of its elements in the file: an array in the file's shape (batch of 1
             included) whose entries are element numbers of the tensor.
+        grids: scales of the file's tensors that reach a product on a grid which exact arithmetic, not a quantizer, keeps.
         source: facts about the file: its name, its hash, versions of the executors that defined the staircases.
         model: the file itself, which the judges run; empty for a graph that came from none.
     """
@@ -136,6 +142,7 @@ class Graph:
     input_format: InputFormat | None = None
     encode: Callable[[NDArray], Codes] | None = None
     layouts: Mapping[str, Codes] = field(default_factory=dict)
+    grids: Mapping[str, float | NDArray[np.float64]] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     model: bytes = field(default=b"", repr=False)
 
@@ -231,8 +238,8 @@ class Graph:
     def _evaluate_tile(self, codes: NDArray, names: list[str]) -> dict[str, NDArray]:
         values = {self.input: codes}
         for operator in self.operators:
-            source = operator.inputs[0]
-            values[operator.output] = operator.evaluate(values[source], self.tensors[source])
+            sources = [values[name] for name in operator.inputs]
+            values[operator.output] = operator.evaluate(sources, [self.tensors[name] for name in operator.inputs])
         return {name: values[name] for name in names}
 
     def describe(self) -> dict[str, Any]:

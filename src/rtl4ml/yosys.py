@@ -39,7 +39,7 @@ def run_yosys(commands: Iterable[str], folder: Path) -> None:
 
     Args:
         commands: one command each, without line breaks.
-        folder: where the child runs: names of files in the commands are relative to it, so its own name may hold anything.
+        folder: where the child runs: file names in the commands are relative to it, so its own name may hold anything.
 
     Raises:
         ToolError: Yosys cannot be loaded, or a command failed.

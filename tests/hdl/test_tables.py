@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.sim import Simulator
 
 from rtl4ml.hdl import tables
-from rtl4ml.hdl.tables import cycle_rows, pack, read_rows, shape_of_range
+from rtl4ml.hdl.tables import cycle_rows, pack, read_columns, shape_of_range
 
 
 def test_pack_is_twos_complement():
@@ -37,15 +37,22 @@ def collect(m, values, drive, steps):
     return seen
 
 
+def test_pack_of_columns_of_different_widths():
+    values = np.array([[-1, 3, 0], [0, 1, 1]])
+    assert pack(values, [2, 4, 1]) == [0b0_0011_11, 0b1_0001_00]
+
+
 @pytest.mark.parametrize("word_bits", [4, 9, 1 << 14])
 @pytest.mark.parametrize("rows", [1, 2, 5])
-def test_read_rows(monkeypatch, word_bits, rows):
+def test_read_columns(monkeypatch, word_bits, rows):
     monkeypatch.setattr(tables, "WORD_BITS", word_bits)
     values = np.random.default_rng(rows).integers(-4, 4, (rows, 7))
+    values[:, 3] &= 1
+    shapes = [unsigned(1) if column == 3 else signed(3) for column in range(7)]
     m = Module()
     address = Signal(range(max(rows, 2)))
     m.d.sync += Signal().eq(1)
-    columns = read_rows(m, "table", values, signed(3), address)
+    columns = read_columns(m, "table", list(values.T), shapes, address)
     order = np.random.default_rng(0).integers(0, rows, 20).tolist()
     seen = collect(m, columns, lambda ctx, step: ctx.set(address, order[step]), 20)
     assert seen[1:] == values[order[:-1]].tolist()

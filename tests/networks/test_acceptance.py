@@ -1,4 +1,4 @@
-"""Whole networks at several reuse factors: file = reference = Verilog, and every beat in the cycle that the plan says."""
+"""Whole networks at several reuse factors: file = reference = Verilog, every beat in the cycle that the plan says."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,12 +1,13 @@
 """Small random networks as integer graphs, and their forms."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
 from rtl4ml.formats import Format
 from rtl4ml.graph import Graph, HostFunction, Tensor
-from rtl4ml.operators.dense import Dense
+from rtl4ml.operators.dense import Dense, WeightLimits
 from rtl4ml.operators.requantize import Requantize
 from rtl4ml.staircase import Staircase, fit_affine, fit_constant, fit_shift, fit_thresholds
 
@@ -89,6 +90,40 @@ def network(sizes, seed, *, kinds=None, bits=4, weight_bits=4, zero_point=0, sig
         tensors[operator.output] = operator.infer(tuple(tensors[name] for name in operator.inputs))
     graph = Graph("net", tuple(operators), tensors, "x", tensor.name, NOTHING, NOTHING, (sizes[0],), (sizes[-1],))
     return graph, forms
+
+
+def bipolar_network(sizes, seed, *, last=True, activations=True, palette=(-1, 1), writable=False):
+    """Bipolar activations and weights; thresholds that rise or fall, with a constant channel."""
+    generator = np.random.default_rng(seed)
+    form = Format(1, True, np.array(1.0), bipolar=True) if activations else Format(2, True, np.array(1.0))
+    tensor = Tensor("x", (sizes[0],), form, np.full(sizes[0], form.low), np.full(sizes[0], form.high))
+    tensors, operators = {"x": tensor}, []
+    for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        weights = generator.choice(palette, (n_in, n_out))
+        bias = generator.integers(-2, 3, n_out)
+        dense = Dense(f"fc{layer}", (tensor.name,), f"a{layer}", weights, bias, np.array(1.0), (n_out,))
+        if writable:
+            dense = replace(dense, limits=WeightLimits.of(weights, bias))
+        operators.append(dense)
+        tensor = tensors[dense.output] = dense.infer((tensor,))
+        if layer == len(sizes) - 2 and not last:
+            break
+        threshold = generator.integers(tensor.low, tensor.high + 1)
+        falling = generator.random(n_out) < 0.4
+
+        def step(row, x, threshold=threshold, falling=falling):
+            return np.where((x >= threshold[row]) ^ falling[row], 1, -1)
+
+        staircase = staircase_of(tensor.low, tensor.high, step)
+        target = Format(1, True, np.array(1.0), bipolar=True)
+        requantize = Requantize(f"q{layer}", (tensor.name,), f"y{layer}", staircase, target, ())
+        operators.append(requantize)
+        tensor = tensors[requantize.output] = requantize.infer((tensor,))
+        if not activations:
+            break
+    shapes = (sizes[0],), (sizes[-1],)
+    graph = Graph("net", tuple(operators), tensors, "x", tensor.name, NOTHING, NOTHING, *shapes)
+    return replace(graph, layouts={name: np.arange(t.size)[None] for name, t in tensors.items()})
 
 
 def inputs(graph, frames, seed):

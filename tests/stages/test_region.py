@@ -71,7 +71,8 @@ def test_weights_all_zero():
     check(graph, [RegionStage(graph, names(graph, 0), 200, forms, True)])
 
 
-def test_nodes_must_be_a_chain():
+def test_nodes_but_the_last_must_stay_inside():
     graph, forms = network((4, 3, 2), 1)
-    with pytest.raises(ConfigurationError, match=r"^Node 'fc1' of a region must read 'a0', not 'y0'$"):
+    message = r"^Node 'fc0' of a region must feed nodes of the region only, not 'q0'$"
+    with pytest.raises(ConfigurationError, match=message):
         RegionStage(graph, ["fc0", "fc1"], 200, forms, True)

@@ -310,6 +310,8 @@ class Datapath:
         if b.low == b.high and (k := self._factor(a)[1]):
             a, b = self.shift_right(a, k), self.constant(-(-b.low >> k))
             return self.at_least(a, b)
+        if b.low == b.high and (a.low, a.high, b.low) == (0, 1, 1):
+            return a
         return self._build(AT_LEAST, (a.index, b.index), None, 0, 1)
 
     def equal(self, a: Word, b: Word) -> Word:

@@ -1,15 +1,20 @@
 """All Verilog of a design: a module for each stage, the core that wires them, the wrapper with the bus."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import jinja2
 from amaranth.hdl import Shape
 
 import rtl4ml
 from rtl4ml import resources
-from rtl4ml.export.verilog import convert
+from rtl4ml.export.verilog import to_rtlil, to_verilog
+from rtl4ml.export.wiring import module_name, wire
 from rtl4ml.graph import Graph
+from rtl4ml.hdl.weight_control import WeightControl
+from rtl4ml.planning import writable
 from rtl4ml.planning.plan import Plan, StagePlan
 
 
@@ -39,9 +44,15 @@ class PortShape:
 def sides(plan: Plan) -> tuple[PortShape, PortShape]:
     """Input and output side of a plan."""
     packed = not plan.settings.backpressure
-    first, last = plan.stages[0].stage, plan.stages[-1].stage
-    return PortShape.of(first.in_shape, first.lanes_in, packed=packed), PortShape.of(
-        last.out_shape, last.lanes_out, packed=packed
+    network = plan.network
+    branch = network.consumers(network.input)[0]
+    assert branch.stage is not None
+    first = network.stages[branch.stage].stage
+    shape = (first.in_shape, *first.other_shapes)[branch.side]
+    last = next(placed.stage for placed in network.stages if placed.output == network.output)
+    return (
+        PortShape.of(shape, first.timing.sides[branch.side].lanes_in, packed=packed),
+        PortShape.of(last.out_shape, last.lanes_out, packed=packed),
     )
 
 
@@ -60,22 +71,35 @@ def _render(template: str, **variables: object) -> str:
 def _comment(graph: Graph, planned: StagePlan) -> str:
     stage = planned.stage
     what = (
-        "one datapath of adders, no multiplier"
+        f"one datapath, {stage.multipliers or 'no'} multipliers"
         if planned.tile is None
         else f"{planned.tile[0]} x {planned.tile[1]} multipliers, reuse {planned.reuse}"
     )
     nodes = " -> ".join(stage.operators)
-    return f"{nodes}: {stage.n_in} -> {stage.n_out} elements, {what}"
+    elements = " + ".join(str(side.n) for side in stage.timing.sides)
+    return f"{nodes}: {elements} -> {stage.n_out} elements, {what}"
 
 
 def _frames_in_flight(plan: Plan) -> int:
     """Most frames inside at once: each stage holds two in its store, one in its adapter, more in pipeline and FIFO."""
-    frames = 2
+    frames = 2 + sum(-(-fifo.depth // plan.network.beats(fifo.branch.tensor)) + 1 for fifo in plan.fifos)
     for planned in plan.stages:
         timing = planned.stage.timing
         in_pipeline = timing.depth // max(1, planned.interval) + 1
         frames += 3 + in_pipeline + -(-(timing.slots or 0) // timing.beats_out)
     return frames
+
+
+def _loads(plan: Plan, name: str) -> dict[str, Any] | None:
+    """What the core's template needs for the port that loads weights."""
+    stages = writable.stages_with_tables(plan)
+    if not stages:
+        return None
+    return {
+        "address_bits": writable.address_bits(plan),
+        "module": f"{name}_load",
+        "instances": [f"stage_{index}" for index in stages],
+    }
 
 
 def verilog_files(graph: Graph, plan: Plan, name: str, progress: Callable[[str], None] | None = None) -> dict[str, str]:
@@ -91,15 +115,28 @@ def verilog_files(graph: Graph, plan: Plan, name: str, progress: Callable[[str],
         ToolError: Yosys is missing or fails.
     """
     i, o = sides(plan)
-    stages, files = [], {}
-    for index, planned in enumerate(plan.stages):
-        if progress is not None:
-            progress(planned.stage.name)
-        module = f"{name}_s{index}_{planned.stage.name}"
-        comment = _comment(graph, planned)
-        files[f"{module}.v"] = convert(planned.stage.component(), module, f"{module}\n{comment}")
-        width = planned.stage.lanes_in * planned.stage.in_shape.width
-        stages.append({"module": module, "in_width": width, "comment": comment})
+    wired = wire(name, plan.network)
+    loads = _loads(plan, name)
+    stages, texts = [], {}
+    # Yosys writes one stage, in a process of its own, while the next is elaborated here.
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        for index, planned in enumerate(plan.stages):
+            if progress is not None:
+                progress(planned.stage.name)
+            module = module_name(name, plan.network, index)
+            comment = _comment(graph, planned)
+            rtlil = to_rtlil(planned.stage.component(), module)
+            texts[f"{module}.v"] = writer.submit(to_verilog, rtlil, f"{module}\n{comment}")
+            stages.append({"module": module, "comment": comment})
+        for module, (build, comment) in wired.parts.items():
+            texts[f"{module}.v"] = writer.submit(to_verilog, to_rtlil(build(), module), f"{module}\n{comment}")
+        if loads is not None:
+            port = WeightControl(
+                writable.address_bits(plan), plan.network.beats(plan.network.input), len(loads["instances"])
+            )
+            comment = f"{loads['module']}\nthe port that loads weights"
+            texts[f"{loads['module']}.v"] = writer.submit(to_verilog, to_rtlil(port, loads["module"]), comment)
+        files = {file: text.result() for file, text in texts.items()}
     common = {"name": name, "version": rtl4ml.__version__, "latency": plan.latency, "interval": plan.interval}
     core = _render(
         "core.v.j2",
@@ -108,6 +145,8 @@ def verilog_files(graph: Graph, plan: Plan, name: str, progress: Callable[[str],
         out_width=o.lanes * o.bits,
         backpressure=plan.settings.backpressure,
         stages=stages,
+        wired=wired,
+        loads=loads,
     )
     wrapper = _render(
         "axis_wrapper.v.j2" if plan.settings.backpressure else "pipeline_wrapper.v.j2",
@@ -123,5 +162,6 @@ def verilog_files(graph: Graph, plan: Plan, name: str, progress: Callable[[str],
         out_signed=o.signed,
         out_slot=o.slot,
         frames_in_flight=_frames_in_flight(plan),
+        load_address_bits=writable.address_bits(plan),
     )
     return {f"{name}.v": wrapper, f"{name}_core.v": core, **files}

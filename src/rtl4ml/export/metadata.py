@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 import rtl4ml
 from rtl4ml.formats import Format
 from rtl4ml.graph import Graph, Tensor
+from rtl4ml.planning import writable
 from rtl4ml.planning.plan import Plan
 
 SCHEMA_VERSION = 1
@@ -29,7 +30,7 @@ def _format(tensor_format: Format) -> dict[str, Any]:
     }
 
 
-def _side(tensor: Tensor, layout: NDArray, lanes: int, bits: int, signed: bool, slot: int) -> dict[str, Any]:
+def _side(tensor: Tensor, layout: NDArray, lanes: int, bits: int, signed: bool, slot: int, coding: str) -> dict[str, Any]:
     order = layout.reshape(-1)
     return {
         "tensor": tensor.name,
@@ -40,6 +41,8 @@ def _side(tensor: Tensor, layout: NDArray, lanes: int, bits: int, signed: bool, 
         "element_bits": bits,
         "element_signed": signed,
         "slot_bits": slot,
+        # How an element's bits are a code: "integer", or "bipolar" (0 is code -1, 1 is code +1).
+        "element_coding": coding,
         "format": _format(tensor.format),
         # Element e of a stream is element order[e] of the file's row-major tensor; null: the same order.
         "order": None if np.array_equal(order, np.arange(tensor.size)) else np.argsort(order).tolist(),
@@ -60,7 +63,7 @@ def describe(
         graph: the network.
         plan: its folding and schedule.
         name: of the IP.
-        sides: `input` and `output`: lanes, bits, signed, slot.
+        sides: `input` and `output`: lanes, bits, signed, slot, coding ("integer" or "bipolar").
         files: Verilog files, top first, relative to the IP's folder.
         tools: versions of the tools that wrote it.
     """
@@ -88,5 +91,6 @@ def describe(
             "file_input_shape": list(graph.input_shape),
             "file_output_shape": list(graph.output_shape),
         },
+        "weight_port": writable.describe(graph, plan),
         "plan": plan.describe(),
     }

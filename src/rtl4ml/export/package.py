@@ -41,17 +41,19 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     check_target(target)
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    old = aside.with_name(f"{aside.name}.old")
     try:
         aside.chmod(0o755)
         yield aside
-        old = aside.with_name(f"{aside.name}.old")
         if target.exists():
             os.replace(target, old)
         os.replace(aside, target)
-        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
+        if old.exists() and not target.exists():
+            os.replace(old, target)
         raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write(target: Path, verilog: Mapping[str, str], metadata: Mapping[str, object]) -> Path:

@@ -1,55 +1,72 @@
 """Amaranth components as Verilog-2001 text: RTLIL through Yosys, plain identifiers, the same bytes on every run."""
 
-import importlib.metadata
+import gc
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from rtl4ml.errors import ToolError
+from rtl4ml.yosys import run_yosys
 
 _SCRIPT = (
-    "read_rtlil {source}",
-    "attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding",
-    "attrmap -modattr -remove generator -remove top -remove src -remove amaranth.hierarchy -remove "
-    "amaranth.decoding -remove keep_hierarchy",
+    "read_rtlil stage.il",
+    "hierarchy -auto-top",
+    "attrmap -modattr -remove keep_hierarchy",
     # Fields of a layout come as wires with brackets in their names, which nobody else needs.
     "rename -hide w:*[*",
     "rename -hide w:*.*",
     "proc -norom",
     "memory_collect",
     "opt_clean",
-    "flatten",
-    "opt_clean",
-    "write_verilog {target}",
+    "flatten -separator _",
+    # What came from submodules is there twice now: as wires of both sides of a port, and as modules that nobody uses.
+    "hierarchy -auto-top",
+    "opt_clean -purge",
+    "rename -unescape",
+    "attrmap -remove generator -remove src -remove hdlname -remove amaranth.hierarchy -remove amaranth.decoding",
+    "attrmap -modattr -remove generator -remove top -remove src -remove hdlname -remove amaranth.hierarchy "
+    "-remove amaranth.decoding",
+    "write_verilog stage.v",
 )
 
 
-def yosys_version() -> str:
-    """Version of the Yosys in use, such as `0.70`."""
-    return importlib.metadata.version("pyosys")
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No search for unreachable objects meanwhile: it walks a netlist's many reachable ones again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
-def run_yosys(commands: Iterable[str]) -> None:
-    """Run a script in a fresh design, without output.
+def to_rtlil(component: wiring.Component, name: str) -> str:
+    """RTLIL of one module called `name`."""
+    with _collector_paused():
+        return rtlil.convert(component, name=name, emit_src=False)
+
+
+def to_verilog(rtlil_text: str, comment: str) -> str:
+    """Verilog of RTLIL, with a comment on top that says what it computes.
 
     Raises:
-        ToolError: Yosys cannot be loaded, or a command failed.
+        ToolError: Yosys cannot be loaded or fails.
     """
-    try:
-        from pyosys import libyosys
-    except ImportError as error:
-        raise ToolError(f"Yosys must be importable as pyosys to write Verilog: {error}; pip install pyosys") from error
-    design = libyosys.Design()
-    for command in commands:
-        try:
-            # Pass.call, since run_pass echoes every command.
-            libyosys.Pass.call(design, f"tee -q {command}")
-        except Exception as error:
-            raise ToolError(f"Yosys must accept {command.split()[0]!r}, but says: {error}") from error
+    with tempfile.TemporaryDirectory(prefix="rtl4ml-") as name:
+        folder = Path(name)
+        (folder / "stage.il").write_text(rtlil_text, encoding="utf-8")
+        run_yosys(_SCRIPT, folder)
+        verilog = (folder / "stage.v").read_text(encoding="utf-8")
+    body = verilog.split("*/", 1)[1].lstrip() if verilog.startswith("/*") else verilog
+    body = re.sub(r"^\(\* \\?[a-z_.]*  ?= ?\"?\"? \*\)\n", "", body, flags=re.MULTILINE)
+    lines = "\n".join(f"// {line}".rstrip() for line in comment.strip().splitlines())
+    return f"{lines}\n{body.rstrip()}\n"
 
 
 def convert(component: wiring.Component, name: str, comment: str) -> str:
@@ -58,16 +75,7 @@ def convert(component: wiring.Component, name: str, comment: str) -> str:
     Raises:
         ToolError: Yosys cannot be loaded or fails.
     """
-    text = rtlil.convert(component, name=name, emit_src=False)
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "stage.il", Path(folder) / "stage.v"
-        source.write_text(text, encoding="utf-8")
-        run_yosys([command.format(source=source, target=target) for command in _SCRIPT])
-        verilog = target.read_text(encoding="utf-8")
-    body = verilog.split("*/", 1)[1].lstrip() if verilog.startswith("/*") else verilog
-    body = re.sub(r"^\(\* \\?[a-z_.]*  ?= ?\"?\"? \*\)\n", "", body, flags=re.MULTILINE)
-    lines = "\n".join(f"// {line}".rstrip() for line in comment.strip().splitlines())
-    return f"{lines}\n{body.rstrip()}\n"
+    return to_verilog(to_rtlil(component, name), comment)
 
 
 def count_multipliers(files: Mapping[str, str], top: str) -> int:
@@ -80,12 +88,11 @@ def count_multipliers(files: Mapping[str, str], top: str) -> int:
     Raises:
         ToolError: Yosys cannot be loaded, or refuses the files.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        commands = []
-        for name, text in files.items():
-            (Path(folder) / name).write_text(text, encoding="utf-8")
-            commands.append(f"read_verilog {Path(folder) / name}")
-        result = Path(folder) / "count"
+    with tempfile.TemporaryDirectory(prefix="rtl4ml-") as name:
+        folder = Path(name)
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
         # Every stage's module is instantiated once, so cells of modules are cells of the design.
-        run_yosys([*commands, f"hierarchy -check -top {top}", f"tee -o {result} select -count t:$mul"])
-        return int(result.read_text(encoding="utf-8").split()[0])
+        reading = [f"read_verilog {file}" for file in files]
+        run_yosys([*reading, f"hierarchy -check -top {top}", "tee -o count select -count t:$mul"], folder)
+        return int((folder / "count").read_text(encoding="utf-8").split()[0])

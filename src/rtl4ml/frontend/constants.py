@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes
-from rtl4ml.frontend.quantizer import MAX_CONSTANT_BITS, Quantizer
+from rtl4ml.frontend.quantizer import MAX_CONSTANT_BITS, AnyQuantizer
 from rtl4ml.frontend.values import Constant
 
 MAX_RECOVERED_BITS = 16
 
 
-def quantize_constant(value: NDArray, quantizer: Quantizer) -> Constant:
+def quantize_constant(value: NDArray, quantizer: AnyQuantizer) -> Constant:
     """A constant behind a quantizer: its value as the executor computes it, its codes less the zero point, its scale.
 
     Raises:
@@ -22,14 +22,14 @@ def quantize_constant(value: NDArray, quantizer: Quantizer) -> Constant:
     if not np.all(np.isfinite(value)):
         bad = value.reshape(-1)[~np.isfinite(value.reshape(-1))][0]
         raise ModelError(f"Constants into node {quantizer.node!r} ({quantizer.operator}) must be finite, not {bad}")
-    if quantizer.bits > MAX_CONSTANT_BITS:
+    if quantizer.width > MAX_CONSTANT_BITS:
         raise ModelError(
             f"Bit width of node {quantizer.node!r} ({quantizer.operator}) must be at most {MAX_CONSTANT_BITS} on "
-            f"constants, not {quantizer.bits}"
+            f"constants, not {quantizer.width}"
         )
-    codes = quantizer.codes(value) - (np.asarray(quantizer.zero_point).astype(np.int64) if quantizer.divides else 0)
-    scale = np.broadcast_to(np.asarray(quantizer.scale, np.float64), codes.shape)
-    return Constant((codes.astype(np.float32) * quantizer.scale).astype(np.float32), codes, scale)
+    codes = quantizer.codes(value) - np.asarray(quantizer.code_zero_point).astype(np.int64)
+    scale = np.broadcast_to(np.asarray(quantizer.code_scale, np.float64), codes.shape)
+    return Constant((codes.astype(np.float32) * quantizer.code_scale).astype(np.float32), codes, scale)
 
 
 def _coarsest(values: NDArray[np.float64]) -> tuple[Codes, float] | None:

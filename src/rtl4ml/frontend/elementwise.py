@@ -1,4 +1,4 @@
-"""Elementwise operators with constants: they wait as steps until a quantizer closes the chain or the host takes them."""
+"""Elementwise operators with constants: they wait as steps until a quantizer closes the chain or the host has them."""
 
 from dataclasses import replace
 
@@ -9,6 +9,9 @@ from rtl4ml.errors import ModelError
 from rtl4ml.frontend.lowering import Lowering, handles
 from rtl4ml.frontend.values import Constant, Flow, Step, to_source_order
 
+VARIANCE = 4
+"""Position of the variance among the inputs of BatchNormalization."""
+
 
 def _append(lowering: Lowering, node: onnx.NodeProto, flow: Flow, step: Step) -> None:
     lowering.values[node.output[0]] = (
@@ -18,50 +21,89 @@ def _append(lowering: Lowering, node: onnx.NodeProto, flow: Flow, step: Step) ->
     )
 
 
-@handles("Relu")
-def relu(lowering: Lowering, node: onnx.NodeProto) -> None:
-    """No parameters."""
+@handles(
+    *(
+        "Relu",
+        "LeakyRelu",
+        "ThresholdedRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Softplus",
+        "Softsign",
+        "HardSigmoid",
+        "HardSwish",
+    ),
+    *("Sigmoid", "Tanh", "Erf", "Gelu", "Mish", "Exp", "Log", "Sqrt", "Reciprocal", "Abs", "Neg", "Sign"),
+    *("Floor", "Ceil", "Round"),
+)
+def function(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Functions of one operand, their parameters attributes."""
     flow = lowering.flow(node.input[0], node)
     _append(lowering, node, flow, Step(node, 0, {}, flow.order))
 
 
-@handles("Add", "Sub", "Mul", "Div")
-def with_constant(lowering: Lowering, node: onnx.NodeProto) -> None:
-    """One operand is the flow, the other a constant that broadcasts against it.
+@handles("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu")
+def with_constants(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """One operand is the flow, the others are constants that broadcast against it.
 
     Raises:
-        ModelError: two flows meet, the flow is a divisor, or the constant enlarges the tensor.
+        ModelError: two flows meet, a constant divisor is 0, the slope depends on the input, or a constant enlarges the
+            tensor.
     """
     values = [lowering.value(name, node) for name in node.input]
     flows = [i for i, v in enumerate(values) if isinstance(v, Flow)]
     if len(flows) != 1:
         raise ModelError(
-            f"One operand of node {node.name!r} ({node.op_type}) must be constant: sums and products of two "
-            "activations are not supported; rewrite the "
-            "branches as one layer"
+            f"One operand of node {node.name!r} ({node.op_type}) must be an activation and the others constant, not "
+            f"{len(flows)} activations: rewrite the branches as one layer"
         )
     operand = flows[0]
-    flow, constant = values[operand], values[1 - operand]
-    assert isinstance(flow, Flow) and isinstance(constant, Constant)
-    if node.op_type == "Div" and operand == 1:
-        raise ModelError(
-            f"Divisor of node {node.name!r} (Div) must be constant, not an activation: its chain would not be monotone"
-        )
-    parameter = lowering.finite(constant.value, node)
-    if node.op_type == "Div" and np.any(parameter == 0):
+    flow = values[operand]
+    assert isinstance(flow, Flow)
+    if node.op_type == "PRelu" and operand == 1:
+        raise ModelError(f"Slope of node {node.name!r} (PRelu) must be constant, not an activation")
+    constants = {i: lowering.finite(v.value, node) for i, v in enumerate(values) if isinstance(v, Constant)}
+    if node.op_type == "Div" and operand == 0 and np.any(constants[1] == 0):
         raise ModelError(f"Divisor of node {node.name!r} (Div) must not be 0")
     if flow.opaque:
         lowering.values[node.output[0]] = replace(flow, opaque=(*flow.opaque, node))
         return
-    if parameter.size != 1 and np.broadcast_shapes(parameter.shape, flow.order.shape) != flow.order.shape:
-        raise ModelError(
-            f"Constant of node {node.name!r} ({node.op_type}) must broadcast to shape {list(flow.order.shape)}, not "
-            f"have shape {list(parameter.shape)}"
-        )
-    # A constant of more dimensions than the flow adds dimensions of 1.
-    order = flow.order.reshape(np.broadcast_shapes(parameter.shape, flow.order.shape))
+    order = flow.order
+    for constant in constants.values():
+        # A constant of more dimensions than the flow adds dimensions of 1.
+        shape = _broadcast(constant.shape, order.shape)
+        if constant.size != 1 and (shape is None or int(np.prod(shape)) != order.size):
+            raise ModelError(
+                f"Constant of node {node.name!r} ({node.op_type}) must broadcast to shape {list(order.shape)}, not "
+                f"have shape {list(constant.shape)}"
+            )
+        assert shape is not None
+        order = order.reshape(shape)
     size = int(order.max()) + 1
-    _append(lowering, node, flow, Step(node, operand, {1 - operand: to_source_order(parameter, order, size)}, order))
+    parameters = {at: to_source_order(constant, order, size) for at, constant in constants.items()}
+    _append(lowering, node, flow, Step(node, operand, parameters, order))
+
+
+def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
+    try:
+        return np.broadcast_shapes(a, b)
+    except ValueError:
+        return None
+
+
+@handles("Pow")
+def power(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """The exponent is one number: the executor squares and cubes by multiplication where it is.
+
+    Raises:
+        ModelError: it is not, or depends on the input.
+    """
+    flow = lowering.flow(node.input[0], node)
+    exponent = lowering.finite(lowering.constant(node.input[1], node).value, node)
+    if exponent.size != 1:
+        raise ModelError(f"Exponent of node {node.name!r} (Pow) must be one number, not {exponent.size}")
+    _append(lowering, node, flow, Step(node, 0, {1: exponent.reshape(())}, flow.order))
 
 
 @handles("BatchNormalization")
@@ -72,16 +114,23 @@ def batch_normalization(lowering: Lowering, node: onnx.NodeProto) -> None:
         ModelError: training mode, or parameters of the wrong size.
     """
     flow = lowering.flow(node.input[0], node)
-    if lowering.attributes(node).get("training_mode", 0):
+    attributes = lowering.attributes(node)
+    if attributes.get("training_mode", 0):
         raise ModelError(
             f"training_mode of node {node.name!r} (BatchNormalization) must be 0, not 1: export the model in "
             "evaluation mode"
         )
+    epsilon = float(attributes.get("epsilon", 1e-5))  # type: ignore[arg-type]
     parameters = {}
     for position in range(1, 5):
         value = lowering.finite(lowering.constant(node.input[position], node).value, node)
         if flow.opaque:
             continue
+        if position == VARIANCE and np.any(value + epsilon <= 0):
+            raise ModelError(
+                f"Variance of node {node.name!r} (BatchNormalization) must be positive with epsilon added, not "
+                f"{value.min()}"
+            )
         channels = flow.order.shape[1] if flow.order.ndim > 1 else 1
         if value.size != channels:
             raise ModelError(
@@ -101,5 +150,8 @@ def clip(lowering: Lowering, node: onnx.NodeProto) -> None:
     parameters = {}
     for position, name in enumerate(node.input):
         if position and name:
-            parameters[position] = np.asarray(lowering.constant(name, node).value, np.float32).reshape(())
+            limit = np.asarray(lowering.constant(name, node).value)
+            if np.isnan(limit).any():
+                raise ModelError(f"Limits of node {node.name!r} (Clip) must be numbers, not NaN")
+            parameters[position] = limit.reshape(())
     _append(lowering, node, flow, Step(node, 0, parameters, flow.order))

@@ -1,6 +1,6 @@
 """Reference against the file: every code against the strict judge, and how far the unmodified judge is from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from rtl4ml.formats import Codes, Reals
 from rtl4ml.frontend.chain import PRODUCT_BIAS
+from rtl4ml.frontend.chain_kernels import company_matters
 from rtl4ml.frontend.judge import Judge, StrictJudge
+from rtl4ml.frontend.judge.alone import OPERATORS as ALONE
+from rtl4ml.frontend.judge.integer_product import INTEGER_PRODUCTS
 from rtl4ml.graph import Graph
 from rtl4ml.operators import Dense, Requantize
 
@@ -17,6 +20,9 @@ CHUNK = 1000
 """Samples judged at once, with all their tensors in memory."""
 
 WORST = 20
+
+PROBED_OPSET = 20
+"""Version of the operators whose kernels are asked whether company matters to them."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class TensorEquality:
         judge_differences: those in which the unmodified judge, fed layer by layer with its own codes, differs from
             the strict one.
         output: whether this is the file's output.
+        departures: codes in which exact arithmetic (`chains="real"`) is not the float32 of the strict judge, each at an
+            accumulator for which the import has announced just that; they are no mismatches.
     """
 
     name: str
@@ -37,6 +45,7 @@ class TensorEquality:
     mismatches: int
     judge_differences: int
     output: bool = False
+    departures: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,27 @@ class JudgeDifference:
 
 
 @dataclass(frozen=True)
+class Departure:
+    """A run of accumulators for which exact arithmetic gives another code than float32.
+
+    Parameters:
+        tensor: behind the chain.
+        channel: of the tensor; None: all.
+        first: lowest accumulator of the run.
+        last: highest.
+        code: in exact arithmetic, which the hardware computes.
+        float32: of the executor.
+    """
+
+    tensor: str
+    channel: int | None
+    first: int
+    last: int
+    code: int
+    float32: int
+
+
+@dataclass(frozen=True)
 class Equality:
     """What a comparison of the reference with both judges saw.
 
@@ -61,6 +91,7 @@ class Equality:
         judge_required: whether power-of-two scales and sums under 2**24 oblige the unmodified judge to agree
             everywhere.
         unjudged: products that the strict judge could not compute from integers, and why: must be none.
+        announced: where `chains="real"` leaves float32, on whole domains, whether the samples came there or not.
     """
 
     samples: int
@@ -68,6 +99,7 @@ class Equality:
     worst: tuple[JudgeDifference, ...]
     judge_required: bool
     unjudged: tuple[str, ...]
+    announced: tuple[Departure, ...] = ()
 
     @property
     def codes(self) -> int:
@@ -78,6 +110,11 @@ class Equality:
     def mismatches(self) -> int:
         """Codes in which the reference is not the strict judge: must be 0."""
         return sum(t.mismatches for t in self.tensors)
+
+    @property
+    def departures(self) -> int:
+        """Codes in which exact arithmetic is not float32, as announced."""
+        return sum(t.departures for t in self.tensors)
 
     @property
     def judge_differences(self) -> int:
@@ -99,15 +136,28 @@ class Equality:
         )
 
 
+def announced(graph: Graph) -> tuple[Departure, ...]:
+    """Where the graph's chains leave float32, because exact arithmetic was asked for."""
+    found: list[Departure] = []
+    for operator in graph.operators:
+        if isinstance(operator, Requantize) and operator.departures is not None:
+            d = operator.departures
+            columns = (a.tolist() for a in (d.row, d.first, d.last, d.code, d.other))
+            for row, first, last, code, other in zip(*columns, strict=True):
+                found.append(Departure(operator.output, None if d.shared else row, first, last, code, other))
+    return tuple(found)
+
+
 def judge_must_agree(graph: Graph) -> bool:
     """Whether float32 computes every product of the graph exactly: scales are powers of two, sums stay under 2**24.
 
-    A bias inside a product that is off its grid is rounded at every term, so it obliges nobody.
+    A bias inside a product that is off its grid is rounded at every term, and some kernels give a value other bits in
+    company than alone: they oblige nobody.
     """
     if graph.epilogue.bias is not None:
         return False
     for operator in graph.operators:
-        if isinstance(operator, Requantize) and PRODUCT_BIAS in operator.chain:
+        if isinstance(operator, Requantize) and (PRODUCT_BIAS in operator.chain or _depends_on_company(operator)):
             return False
         if isinstance(operator, Dense):
             tensor = graph.tensors[operator.inputs[0]]
@@ -116,6 +166,20 @@ def judge_must_agree(graph: Graph) -> bool:
             if np.any(np.frexp(operator.scale)[0] != 0.5) or (largest + np.abs(operator.bias)).max() >= 1 << 24:
                 return False
     return True
+
+
+def _depends_on_company(operator: Requantize) -> bool:
+    kinds = ALONE.intersection(operator.chain)
+    return any(kind == "Pow" or company_matters(kind, (), PROBED_OPSET) for kind in kinds)
+
+
+def _needed(model: onnx.ModelProto, end: str) -> set[str]:
+    """Tensors that the output depends on: files may hold branches that lead nowhere."""
+    needed = {end}
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+    return needed
 
 
 def compare(
@@ -136,38 +200,47 @@ def compare(
         reals: output codes (N, n_out) to the file's output values, through the host's epilogue.
         progress: called with (samples done, samples in all).
     """
-    grid = (
-        graph.input_tensor.format.scale
-        if graph.input_format is not None and graph.input_format.divisor is None
-        else None
-    )
-    judge, strict = Judge(model), StrictJudge(model, input_grid=grid)
+    given = graph.input_format
+    grid = given.format.scale if given is not None and given.divisor is None else None
+    chains = {o.output: o for o in graph.operators if isinstance(o, Requantize)}
+    departing = {name: o for name, o in chains.items() if o.departures is not None}
+    inside = {name for o in chains.values() for name in o.inside}
+    judge, strict = Judge(model), StrictJudge(model, input_grid=grid, grids=graph.grids, alone=inside)
     end = model.graph.output[0].name
-    unjudged = tuple(f"{name}: {reason}" for name, reason in strict.refused.items())
+    needed = _needed(model, end)
+    unjudged = tuple(f"{name}: {reason}" for name, reason in strict.refused.items() if name in needed)
     quantized = [name for name in graph.tensors if name in judge.quantizers]
     first = [graph.input] if graph.input in judge.quantizers else []
-    counts = {name: [0, 0, 0] for name in [*quantized, end]}
+    # A quantizer that is the output counts twice: its codes, and the values that come of them.
+    counts = {key: [0, 0, 0, 0] for key in [*((name, False) for name in quantized), (end, True)]}
+    kept = {*quantized, graph.output, *(o.inputs[0] for o in departing.values())}
     worst: list[JudgeDifference] = []
     for start in range(0, len(values), CHUNK):
         part = values[start : start + CHUNK]
         judge_values, judge_codes = judge.run_codes(part, [end], quantized)
-        strict_values, strict_codes = strict.run(part, [end], quantized)
+        ours = graph.evaluate(codes[start : start + CHUNK], keep=kept)
+        in_file = {name: ours[name][:, graph.layouts[name].reshape(-1)] for name in quantized}
+        # Exact arithmetic leaves float32 in single codes, which must not count again in all layers behind.
+        strict_values, strict_codes = strict.run(part, [end], quantized, given=in_file if departing else None)
         layered_values, layered_codes = strict.run(part, [end], quantized, given=judge_codes)
-        ours = graph.evaluate(codes[start : start + CHUNK], keep=[*quantized, graph.output])
-        rows: list[tuple[str, NDArray, NDArray, NDArray, NDArray]] = []
+        rows: list[tuple[tuple[str, bool], NDArray, NDArray, NDArray, NDArray]] = []
         for name in quantized:
-            order = graph.layouts[name].reshape(-1)
             flat = [a.reshape(len(part), -1) for a in (strict_codes[name], judge_codes[name], layered_codes[name])]
-            rows.append((name, ours[name][:, order], *flat))
+            expected = in_file[name]
+            if name in departing:
+                expected = _in_float32(departing[name], ours)[:, graph.layouts[name].reshape(-1)]
+                counts[name, False][3] += int(np.count_nonzero(expected != in_file[name]))
+            rows.append(((name, False), expected, flat[0], flat[1], flat[2]))
         outputs = [reals(ours[graph.output]), strict_values[end], judge_values[end], layered_values[end]]
-        mine, exact, judged, layered = (np.asarray(a, np.float32).reshape(len(part), -1) for a in outputs)
-        rows.append((end, mine, exact, judged, layered))
-        for name, mine, exact, judged, layered in rows:
+        ends = [np.asarray(a, np.float32).reshape(len(part), -1) for a in outputs]
+        rows.append(((end, True), ends[0], ends[1], ends[2], ends[3]))
+        for key, mine, exact, judged, layered in rows:
+            name, output = key
             differs = judged != layered
-            counts[name][0] += mine.size
-            counts[name][1] += int(np.count_nonzero(mine != exact))
+            counts[key][0] += mine.size
+            counts[key][1] += int(np.count_nonzero(mine != exact))
             # The first quantizer has no product in front: both judges run the very same float32 operators there.
-            counts[name][2] += 0 if name in first else int(np.count_nonzero(differs))
+            counts[key][2] += 0 if name in first and not output else int(np.count_nonzero(differs))
             worst += [
                 JudgeDifference(name, start + int(s), int(e), float(judged[s, e]), float(layered[s, e]))
                 for s, e in np.argwhere(differs)[:WORST]
@@ -175,5 +248,16 @@ def compare(
         worst = sorted(worst, key=lambda d: -abs(d.judge - d.exact))[:WORST]
         if progress is not None:
             progress(min(start + CHUNK, len(values)), len(values))
-    tensors = tuple(TensorEquality(name, n, wrong, other, output=name == end) for name, (n, wrong, other) in counts.items())
-    return Equality(len(values), tensors, tuple(worst), judge_must_agree(graph), unjudged)
+    tensors = tuple(
+        TensorEquality(name, n, wrong, other, output=output, departures=left)
+        for (name, output), (n, wrong, other, left) in counts.items()
+    )
+    # onnxruntime's integer kernels saturate on some processors: they oblige nobody either.
+    required = judge_must_agree(graph) and not any(node.op_type in INTEGER_PRODUCTS for node in model.graph.node)
+    return Equality(len(values), tensors, tuple(worst), required, unjudged, announced(graph))
+
+
+def _in_float32(operator: Requantize, ours: Mapping[str, Codes]) -> Codes:
+    """The reference's codes of a tensor with those that the import announced replaced by float32's."""
+    assert operator.departures is not None
+    return operator.departures.other_codes(ours[operator.inputs[0]], ours[operator.output])

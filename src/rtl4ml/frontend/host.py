@@ -14,8 +14,11 @@ from rtl4ml.formats import Codes, Reals
 from rtl4ml.frontend import kernels
 from rtl4ml.graph import HostFunction
 
-BATCHABLE = frozenset({"Add", "Sub", "Mul", "Div", "Relu", "Clip", "Identity", "Flatten", "BatchNormalization"})
-"""Operators whose results do not depend on the batch, in shape or in the last bit. Others run sample by sample."""
+BATCHABLE = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Relu", "Clip", "BatchNormalization"}
+    | {"Identity", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}
+)
+"""Operators whose results do not depend on the batch in the last bit. Others run sample by sample."""
 
 
 def extract(
@@ -55,19 +58,19 @@ def extract(
     def part(batch: int | None) -> bytes:
         shape: list[int | str | None] = [batch, *start_shape[1:]]
         made = kernels.build(nodes, {start: (onnx.TensorProto.FLOAT, shape)}, [end], used, opset)
-        for output in made.graph.output:
-            output.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None))
         return made.SerializeToString()
 
     function = HostFunction(part(None), words, order.reshape(-1), order.shape[1:], batched=True)
-    if start_shape[:1] == (1,) and all(node.op_type in BATCHABLE for node in nodes) and _takes_batches(function):
+    if all(node.op_type in BATCHABLE for node in nodes) and _takes_batches(function, start_shape):
         return function
     return replace(function, model=part(start_shape[0] if start_shape else None), batched=False)
 
 
-def _takes_batches(function: HostFunction) -> bool:
+def _takes_batches(function: HostFunction, shape: tuple[int, ...]) -> bool:
     """Whether two samples at once give what they give alone: a constant or a shape in the file may be made for one."""
-    samples = np.random.default_rng(0).standard_normal((2, *function.shape)).astype(np.float32)
+    if shape[:1] != (1,):
+        return False
+    samples = np.random.default_rng(0).standard_normal((2, *shape[1:])).astype(np.float32)
     alone = run(replace(function, batched=False), samples)
     try:
         together = run(function, samples)

@@ -26,13 +26,23 @@ def _move(lowering: Lowering, node: onnx.NodeProto, move: Callable[[NDArray], ND
     lowering.values[node.output[0]] = result
 
 
-@handles("Identity", "Dropout", constants=True)
+@handles("Identity", "Dropout", constants=True, integers=True)
 def identity(lowering: Lowering, node: onnx.NodeProto) -> None:
-    """Nothing moves."""
+    """Nothing moves.
+
+    Raises:
+        ModelError: Dropout drops, because it is in training mode.
+    """
+    training = node.input[2] if node.op_type == "Dropout" and len(node.input) > 2 else ""
+    if training and np.any(lowering.constant(training, node).value):
+        raise ModelError(
+            f"training_mode of node {node.name!r} (Dropout) must be false, not true: export the model in evaluation "
+            "mode"
+        )
     _move(lowering, node, lambda a: a)
 
 
-@handles("Reshape", constants=True)
+@handles("Reshape", constants=True, integers=True)
 def reshape(lowering: Lowering, node: onnx.NodeProto) -> None:
     """The target may hold 0 (keep the dimension) and one -1."""
     target = [int(d) for d in lowering.constant(node.input[1], node).value.reshape(-1)]
@@ -50,7 +60,7 @@ def reshape(lowering: Lowering, node: onnx.NodeProto) -> None:
     _move(lowering, node, move)
 
 
-@handles("Flatten", constants=True)
+@handles("Flatten", constants=True, integers=True)
 def flatten(lowering: Lowering, node: onnx.NodeProto) -> None:
     """Everything before `axis` and everything from it on."""
     axis = int(lowering.attributes(node).get("axis", 1))  # type: ignore[call-overload]
@@ -62,7 +72,7 @@ def flatten(lowering: Lowering, node: onnx.NodeProto) -> None:
     _move(lowering, node, move)
 
 
-@handles("Transpose", constants=True)
+@handles("Transpose", constants=True, integers=True)
 def transpose(lowering: Lowering, node: onnx.NodeProto) -> None:
     """Without `perm` the dimensions are reversed."""
     given = lowering.attributes(node).get("perm")
@@ -77,21 +87,21 @@ def _axes(lowering: Lowering, node: onnx.NodeProto) -> list[int] | None:
     return None if axes is None else [int(a) for a in axes]  # type: ignore[attr-defined]
 
 
-@handles("Squeeze", constants=True)
+@handles("Squeeze", constants=True, integers=True)
 def squeeze(lowering: Lowering, node: onnx.NodeProto) -> None:
     """Drop dimensions of 1."""
     axes = _axes(lowering, node)
     _move(lowering, node, lambda a: np.squeeze(a, None if axes is None else tuple(axes)))
 
 
-@handles("Unsqueeze", constants=True)
+@handles("Unsqueeze", constants=True, integers=True)
 def unsqueeze(lowering: Lowering, node: onnx.NodeProto) -> None:
     """Add dimensions of 1."""
     axes = _axes(lowering, node)
     _move(lowering, node, lambda a: np.expand_dims(a, tuple(axes or ())))
 
 
-@handles("Shape")
+@handles("Shape", integers=True)
 def shape(lowering: Lowering, node: onnx.NodeProto) -> None:
     """A constant: all dimensions are known at import."""
     flow = lowering.flow(node.input[0], node)

@@ -9,47 +9,21 @@ from numpy.typing import NDArray
 
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes
+from rtl4ml.frontend import operand
 from rtl4ml.frontend.constants import recover_grid
 from rtl4ml.frontend.lowering import Lowering, handles
+from rtl4ml.frontend.operand import Operand
 from rtl4ml.frontend.values import Constant, Flow
-from rtl4ml.graph import Tensor
 from rtl4ml.operators import Dense
 
 
-def _operand(lowering: Lowering, node: onnx.NodeProto) -> tuple[Flow, Tensor]:
-    """The activation that a product takes: it must be codes.
-
-    Raises:
-        ModelError: it is real-valued.
-    """
-    flow = lowering.flow(node.input[0], node)
-    lowering.require_clear(flow, node)
-    if flow.source is None:
-        raise ModelError(
-            f"Input {lowering.model.graph.input[0].name!r} of the model reaches node {node.name!r} ({node.op_type}) "
-            "without a quantizer: an input format must "
-            "be given, such as fixed<16,6> or uint<8>/255 (--input-format, or input_format= in Python)"
-        )
-    if flow.steps or flow.bias is not None:
-        last = flow.steps[-1].node if flow.steps else None
-        reason = (
-            f"the output of node {last.name!r} ({last.op_type})" if last is not None else "an accumulator with a bias"
-        )
-        raise ModelError(
-            f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be quantized, not {reason}: put a "
-            "Quant node in front of it"
-        )
-    return flow, lowering.tensors[flow.source]
-
-
-def _multiply(
-    lowering: Lowering, node: onnx.NodeProto, flow: Flow, tensor: Tensor, weights: Constant, alpha: float = 1.0
-) -> Dense:
-    """The Dense node for `flow @ weights`.
+def multiply(node: onnx.NodeProto, activation: Operand, weights: Constant, alpha: float = 1.0) -> Dense:
+    """The Dense node for `activation @ weights`.
 
     Raises:
         ModelError: shapes do not fit, more than one vector, or scales that do not factor out.
     """
+    flow, tensor = activation.flow, activation.tensor
     recovered = recover_grid(weights, node.name, node.op_type)
     assert recovered.codes is not None and recovered.scale is not None
     codes, scale = recovered.codes, recovered.scale
@@ -68,14 +42,13 @@ def _multiply(
             f"{flow.order.size // flow.order.shape[-1]}: flatten it in front"
         )
     codes, scale = _factor_rows(codes, scale, node)
-    codes, input_scale = _factor_input(codes, tensor, flow, node)
-    product = Fraction(float(alpha))
-    if product <= 0 or product.numerator & (product.numerator - 1):
-        raise ModelError(f"alpha of node {node.name!r} ({node.op_type}) must be a power of two, not {alpha}")
-    accumulator = input_scale * scale * float(alpha)
+    codes, input_scale = _factor_input(codes, activation, node)
+    codes, accumulator = _times_alpha(codes, input_scale * scale, alpha, node)
     accumulator = accumulator[0].reshape(()) if np.all(accumulator == accumulator[0]) else accumulator
     source_codes = np.zeros((tensor.size, codes.shape[1]), np.int64)
     source_codes[flow.order.reshape(-1)] = codes
+    bias = np.broadcast_to(activation.offset, (tensor.size,)) @ source_codes
+    source_codes *= np.broadcast_to(activation.gain, (tensor.size,))[:, None]
     shape = (*flow.order.shape[:-1], codes.shape[1])
     name = node.name or node.output[0]
     return Dense(
@@ -83,10 +56,30 @@ def _multiply(
         (tensor.name,),
         node.output[0],
         source_codes,
-        np.zeros(codes.shape[1], np.int64),
+        bias,
         accumulator,
         shape[1:] or shape,
     )
+
+
+def _times_alpha(
+    codes: Codes, scale: NDArray[np.float64], alpha: float, node: onnx.NodeProto
+) -> tuple[Codes, NDArray[np.float64]]:
+    """Gemm's alpha as part of the scale, its sign and a 0 as part of the weights.
+
+    Raises:
+        ModelError: the product of the scales with it is no float64.
+    """
+    if alpha == 0:
+        return np.zeros_like(codes), scale
+    for exact in np.unique(scale).tolist():
+        product = exact * abs(alpha)
+        if not np.isfinite(product) or Fraction(exact) * Fraction(abs(alpha)) != Fraction(product):
+            raise ModelError(
+                f"alpha of node {node.name!r} ({node.op_type}) must have an exact product of 53 bits with the scales, "
+                f"not {alpha}: use a power of two, or scales that are"
+            )
+    return codes if alpha > 0 else -codes, scale * abs(alpha)
 
 
 def _factor_rows(codes: Codes, scale: NDArray[np.float64], node: onnx.NodeProto) -> tuple[Codes, NDArray[np.float64]]:
@@ -101,12 +94,12 @@ def _factor_rows(codes: Codes, scale: NDArray[np.float64], node: onnx.NodeProto)
     return codes * _power_ratio(scale, lowest, f"Scales of the weights of node {node.name!r} ({node.op_type})"), lowest
 
 
-def _factor_input(codes: Codes, tensor: Tensor, flow: Flow, node: onnx.NodeProto) -> tuple[Codes, NDArray[np.float64]]:
+def _factor_input(codes: Codes, activation: Operand, node: onnx.NodeProto) -> tuple[Codes, NDArray[np.float64]]:
     """The same for an input with a scale per element, which the product sums over."""
-    scale = tensor.format.scale
+    scale = activation.scale
     if scale.ndim == 0:
         return codes, scale
-    elements = np.broadcast_to(scale, (tensor.size,))[flow.order.reshape(-1)]
+    elements = np.broadcast_to(scale, (activation.tensor.size,))[activation.flow.order.reshape(-1)]
     lowest = elements.min()
     ratio = _power_ratio(elements, lowest, f"Scales of input {node.input[0]!r} of node {node.name!r} ({node.op_type})")
     return codes * ratio[:, None], lowest
@@ -119,16 +112,23 @@ def _power_ratio(scale: NDArray[np.float64], lowest: NDArray[np.float64], what: 
     return ratio.astype(np.int64)
 
 
+def vector_order(dense: Dense) -> Codes:
+    """Layout of a product's output in the file: its shape with the batch of 1."""
+    return np.arange(dense.weights.shape[1]).reshape(1, *dense.shape) if dense.shape else np.zeros((), np.int64)
+
+
 def _finish(lowering: Lowering, node: onnx.NodeProto, dense: Dense, bias: NDArray | None) -> None:
     """Append the node; a bias on the accumulator's grid is added there, any other stays with the real value."""
-    order = np.arange(dense.weights.shape[1]).reshape(1, *dense.shape) if dense.shape else np.zeros((), np.int64)
+    order = vector_order(dense)
     real_bias = None
     if bias is not None:
         on_grid = integer_multiple(np.asarray(bias, np.float64), dense.scale)
         if on_grid is None:
-            real_bias = np.asarray(bias, np.float32)
+            # Gemm's beta can make it longer than a float32.
+            long = np.asarray(bias)
+            real_bias = long.astype(np.float32) if np.array_equal(long.astype(np.float32), long) else long
         else:
-            dense = replace(dense, bias=np.broadcast_to(on_grid, dense.bias.shape).copy())
+            dense = replace(dense, bias=dense.bias + on_grid)
     lowering.append(dense, order)
     lowering.values[node.output[0]] = Flow(node.output[0], dense.output, order, bias=real_bias)
 
@@ -161,40 +161,38 @@ def matmul(lowering: Lowering, node: onnx.NodeProto) -> None:
         raise ModelError(
             f"Weights of node {node.name!r} (MatMul) must be its second operand, not its first: transpose the product"
         )
-    flow, tensor = _operand(lowering, node)
-    _finish(lowering, node, _multiply(lowering, node, flow, tensor, lowering.constant(node.input[1], node)), None)
+    _finish(lowering, node, multiply(node, operand.find(lowering, node), lowering.constant(node.input[1], node)), None)
 
 
 @handles("Gemm")
 def gemm(lowering: Lowering, node: onnx.NodeProto) -> None:
-    """`alpha * A @ B + beta * C`, B possibly transposed.
+    """`alpha * A @ B + beta * C`, A and B possibly transposed.
 
     Raises:
-        ModelError: A is transposed (a batch of vectors has no transpose), or beta is no power of two.
+        ModelError: A, transposed if it shall be, is not one vector a sample, or alpha's product with the scales is not
+            exact.
     """
     attributes = lowering.attributes(node)
+    activation = operand.find(lowering, node)
     if attributes.get("transA", 0):
-        raise ModelError(
-            f"transA of node {node.name!r} (Gemm) must be 0, not 1: the first operand is one vector a sample"
-        )
-    flow, tensor = _operand(lowering, node)
+        activation = replace(activation, flow=replace(activation.flow, order=activation.flow.order.T))
     weights = lowering.constant(node.input[1], node)
     if attributes.get("transB", 0):
         codes = None if weights.codes is None else weights.codes.T
         scale = None if weights.scale is None else weights.scale.T
         weights = Constant(weights.value.T, codes, scale)
-    dense = _multiply(lowering, node, flow, tensor, weights, float(attributes.get("alpha", 1.0)))  # type: ignore[arg-type]
+    dense = multiply(node, activation, weights, float(attributes.get("alpha", 1.0)))  # type: ignore[arg-type]
     bias = None
     if len(node.input) > 2 and node.input[2]:
         beta = float(attributes.get("beta", 1.0))  # type: ignore[arg-type]
-        if beta == 0 or np.frexp(abs(beta))[0] != 0.5:
-            raise ModelError(f"beta of node {node.name!r} (Gemm) must be a power of two, not {beta}")
+        if not np.isfinite(beta):
+            raise ModelError(f"beta of node {node.name!r} (Gemm) must be finite, not {beta}")
         value = lowering.finite(lowering.constant(node.input[2], node).value, node)
         if value.size not in (1, dense.weights.shape[1]):
             raise ModelError(
                 f"Bias of node {node.name!r} (Gemm) must have {dense.weights.shape[1]} elements, not {value.size}"
             )
-        bias = value.reshape(-1) * np.float32(beta)
+        bias = value.reshape(-1).astype(np.float64) * beta  # 24 + 24 bits: exact
         bias = np.broadcast_to(bias, dense.bias.shape)
     _finish(lowering, node, dense, bias)
 
@@ -204,14 +202,14 @@ def fold_bias(lowering: Lowering, flow: Flow) -> Flow:
 
     That is: the scale is a power of two, the constant is on its grid, and all sums stay within 24 bits.
     """
-    while flow.steps and flow.bias is None and lowering.operators and isinstance(lowering.operators[-1], Dense):
-        dense, step = lowering.operators[-1], flow.steps[0]
-        if (
-            dense.output != flow.source
-            or step.node.op_type not in ("Add", "Sub")
-            or (step.node.op_type == "Sub" and step.operand == 1)
-        ):
+    while flow.steps and flow.bias is None:
+        index, step = _product_of(lowering, flow), flow.steps[0]
+        if index is None or flow.tensor != flow.source or step.node.op_type not in ("Add", "Sub"):
             break
+        if step.node.op_type == "Sub" and step.operand == 1:
+            break
+        dense = lowering.operators[index]
+        assert isinstance(dense, Dense)
         if lowering.uses[flow.tensor] != 1 or np.any(np.frexp(dense.scale)[0] != 0.5):
             break
         constant = step.parameters[1 - step.operand].astype(np.float64)
@@ -222,8 +220,22 @@ def fold_bias(lowering: Lowering, flow: Flow) -> Flow:
         before, after = lowering.tensors[dense.output], folded.infer((lowering.tensors[dense.inputs[0]],))
         if max(abs(limit) for tensor in (before, after) for limit in tensor.range) >= 1 << 24:
             break
-        lowering.operators.pop()
+        lowering.operators[index] = folded
         del lowering.tensors[dense.output], lowering.layouts[dense.output]
-        lowering.append(folded, step.order)
-        flow = replace(flow, tensor=folded.output, source=folded.output, steps=flow.steps[1:])
+        lowering.tensors[folded.output], lowering.layouts[folded.output] = after, step.order
+        # Whatever else reads the sum reads it from the new accumulator too.
+        for name, value in lowering.values.items():
+            if isinstance(value, Flow) and value.source == flow.source and value.steps[:1] == (step,):
+                lowering.values[name] = _without_first_step(value, folded.output)
+        flow = _without_first_step(flow, folded.output)
     return flow
+
+
+def _product_of(lowering: Lowering, flow: Flow) -> int | None:
+    """Position of the Dense that makes a flow's source."""
+    found = (i for i, o in enumerate(lowering.operators) if isinstance(o, Dense) and o.output == flow.source)
+    return next(found, None)
+
+
+def _without_first_step(flow: Flow, output: str) -> Flow:
+    return replace(flow, tensor=output, source=output, steps=flow.steps[1:])

@@ -1,23 +1,52 @@
 """From a file to the integer graph."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
 
-from rtl4ml.errors import ModelError
-from rtl4ml.formats import InputFormat
-from rtl4ml.frontend import elementwise, host, layout, linear, qonnx_dialect
+from rtl4ml.errors import ConfigurationError, ModelError
+from rtl4ml.formats import Format, InputFormat, width_of
+from rtl4ml.frontend import (
+    elementwise,
+    host,
+    integer_products,
+    joins,
+    layout,
+    linear,
+    qdq_dialect,
+    qonnx_dialect,
+    reductions,
+    selection,
+    tops,
+)
+from rtl4ml.frontend.chain import DEFINITIONS
+from rtl4ml.frontend.decision import decide
 from rtl4ml.frontend.linear import fold_bias
 from rtl4ml.frontend.lowering import Lowering
+from rtl4ml.frontend.qdq_dialect import INPUTS, INTEGERS
+from rtl4ml.frontend.quantizer import IntegerInput
+from rtl4ml.frontend.saturation import settle_output
 from rtl4ml.frontend.values import Constant, Flow, Step
 from rtl4ml.graph import Graph, HostFunction, Tensor
+from rtl4ml.operators import Dense, Requantize
 
-OPERATORS = (elementwise, layout, linear, qonnx_dialect)
+OPERATORS = (
+    elementwise,
+    layout,
+    linear,
+    qonnx_dialect,
+    joins,
+    selection,
+    reductions,
+    tops,
+    qdq_dialect,
+    integer_products,
+)
 """Modules that have put their operators into the table when they were imported."""
 
 
@@ -47,31 +76,47 @@ def read(path: str | Path) -> onnx.ModelProto:
     return model
 
 
-def load(path: str | Path, input_format: str | InputFormat | None = None) -> Graph:
+def load(
+    path: str | Path,
+    input_format: str | InputFormat | None = None,
+    chains: str = "float32",
+    *,
+    argmax: bool = False,
+) -> Graph:
     """Read a quantized ONNX file and lower it to the integer graph.
 
     Args:
-        path: a QONNX file.
-        input_format: `fixed<W,I>`, `ufixed<W,I>`, `int<W>` or `uint<W>` with optional `*factor` or `/divisor`: what
-            the hardware's pins carry. Without it the hardware takes the codes of the file's first quantizer.
+        path: a QONNX or QDQ file.
+        input_format: `fixed<W,I>`, `ufixed<W,I>`, `int<W>`, `uint<W>` or `bipolar` with optional `*factor` or
+            `/divisor`: what the hardware's pins carry. Without it the hardware takes the codes of the file's first
+            quantizer. A file whose input is integers takes none.
+        chains: what defines the operators between a product and the next quantizer: "float32", the ONNX executor's
+            kernels; or "real", exact arithmetic where they are affine (Add, Mul, BatchNormalization, Relu, Clip, ...),
+            which leaves float32 at a handful of accumulators and never needs exceptions in hardware: `departures` of
+            the Requantize nodes says where.
+        argmax: put the decision into hardware: the output is the number of the largest real value, of equal ones the
+            lowest.
 
     Raises:
         ModelError: the file cannot be read, or a node cannot be built exactly.
-        ConfigurationError: the input format has no meaning.
+        ConfigurationError: the input format or `chains` has no meaning.
     """
+    if chains not in DEFINITIONS:
+        raise ConfigurationError(f"chains must be one of {', '.join(DEFINITIONS)}, not {chains!r}")
     path = Path(path)
     model = read(path)
     parsed = InputFormat.parse(input_format) if isinstance(input_format, str) else input_format
-    graph = from_model(model, path.stem, parsed)
+    graph = from_model(model, path.stem, parsed, chains)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     versions = {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "numpy": np.__version__}
-    return Graph(
+    graph = Graph(
         **{
             **graph.__dict__,
             "source": {"file": path.name, "sha256": digest, "executors": versions},
             "model": path.read_bytes(),
         }
     )
+    return decide(graph) if argmax else graph
 
 
 def _input_shape(model: onnx.ModelProto) -> tuple[str, tuple[int, ...]]:
@@ -85,11 +130,12 @@ def _input_shape(model: onnx.ModelProto) -> tuple[str, tuple[int, ...]]:
     if len(inputs) != 1:
         raise ModelError(f"Model must have one input, not {len(inputs)}: {', '.join(repr(i.name) for i in inputs)}")
     kind = inputs[0].type.tensor_type
-    if kind.elem_type != onnx.TensorProto.FLOAT:
-        raise ModelError(
-            f"Input {inputs[0].name!r} must be float32, not {onnx.TensorProto.DataType.Name(kind.elem_type).lower()}"
-        )
+    name = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
+    if name not in ("float", *INPUTS):
+        raise ModelError(f"Input {inputs[0].name!r} must be float32 or one of {', '.join(INPUTS)}, not {name}")
     dims = list(kind.shape.dim)
+    if not dims:
+        raise ModelError(f"Input {inputs[0].name!r} must have a batch as its first dimension, not no dimensions at all")
     for index, dim in enumerate(dims):
         if index and not dim.dim_value:
             raise ModelError(
@@ -98,18 +144,46 @@ def _input_shape(model: onnx.ModelProto) -> tuple[str, tuple[int, ...]]:
             )
     if dims and dims[0].dim_value > 1:
         raise ModelError(f"Batch of input {inputs[0].name!r} must be 1 or free, not {dims[0].dim_value}")
-    return inputs[0].name, (1, *(d.dim_value for d in dims[1:])) if dims else ()
+    return inputs[0].name, (1, *(d.dim_value for d in dims[1:]))
 
 
-def from_model(model: onnx.ModelProto, name: str, input_format: InputFormat | None = None) -> Graph:
-    """Lower a model that is already in memory; see `load`."""
+def with_free_weights(graph: Graph) -> Graph:
+    """The graph with the ranges, and staircases on them, that any weights of each layer's bits need.
+
+    Raises:
+        ModelError: it came from no file, or is no longer as its file has it.
+    """
+    layers = [operator for operator in graph.operators if isinstance(operator, Dense)]
+    if all(layer.limits is not None for layer in layers):
+        return graph
+    if not graph.model:
+        raise ModelError(f"Graph {graph.name!r} must come from an ONNX file for its weights to be writable")
+    real = any(isinstance(o, Requantize) and o.departures is not None for o in graph.operators)
+    model = onnx.ModelProto.FromString(graph.model)
+    free = from_model(model, graph.name, graph.input_format, "real" if real else "float32", free_weights=True)
+    if len(graph.operators) > len(free.operators):
+        free = decide(free)
+    if [(o.name, o.kind) for o in free.operators] != [(o.name, o.kind) for o in graph.operators]:
+        raise ModelError(f"Graph {graph.name!r} must be as its file has it for its weights to be writable")
+    return replace(free, source=graph.source, model=graph.model)
+
+
+def from_model(
+    model: onnx.ModelProto,
+    name: str,
+    input_format: InputFormat | None = None,
+    chains: str = "float32",
+    free_weights: bool = False,
+) -> Graph:
+    """Lower a model that is already in memory; see `load`. `free_weights`: ranges are those of any weights."""
     if len(model.graph.output) != 1:
         raise ModelError(
             f"Model must have one output, not {len(model.graph.output)}: "
             f"{', '.join(repr(o.name) for o in model.graph.output)}"
         )
     input_name, shape = _input_shape(model)
-    lowering = Lowering(model, input_format)
+    lowering = Lowering(model, input_format, chains)
+    lowering.free_weights = free_weights
     order = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
     lowering.values[input_name] = _start(lowering, input_name, order, input_format)
     lowering.run()
@@ -121,12 +195,19 @@ def from_model(model: onnx.ModelProto, name: str, input_format: InputFormat | No
                 f"Model must have at least one quantizer between input {input_name!r} and output {end!r}, not none"
             )
         raise ModelError(f"Output {end!r} of the model must depend on its input {input_name!r}: it is constant")
-    flow = fold_bias(lowering, value)
+    joins.require_closed(lowering, value, end)
+    flow = settle_output(lowering, fold_bias(lowering, value))
+    joins.drop_waiting(lowering)
+    assert flow.source is not None
+    lowering.drop_unread(flow.source)
     return _assemble(lowering, flow, name, input_name, shape, end)
 
 
 def _start(lowering: Lowering, name: str, order: np.ndarray, input_format: InputFormat | None) -> Flow:
     """The file's input: codes of the input format, or values that only the host knows."""
+    kind = next(i for i in lowering.model.graph.input if i.name == name).type.tensor_type.elem_type
+    if kind != onnx.TensorProto.FLOAT:
+        return _start_integers(lowering, name, order, onnx.TensorProto.DataType.Name(kind).lower())
     if input_format is None:
         return Flow(name, None, order)
     tensor_format = input_format.format
@@ -139,6 +220,23 @@ def _start(lowering: Lowering, name: str, order: np.ndarray, input_format: Input
     return Flow(name, name, order, steps=(Step(node, 0, {1: np.array(input_format.divisor, np.float32)}, order),))
 
 
+def _start_integers(lowering: Lowering, name: str, order: np.ndarray, kind: str) -> Flow:
+    """An input that is codes in the file already.
+
+    Raises:
+        ModelError: an input format is given as well.
+    """
+    if lowering.input_format is not None:
+        raise ModelError(f"Input {name!r} must be float32 to be given an input format, not {kind}: it is codes already")
+    low, high = INTEGERS[kind]
+    bits, signed = width_of(low, high)
+    limits = [np.full(order.size, limit, np.int64) for limit in (low, high)]
+    lowering.tensors[name] = Tensor(name, order.shape[1:], Format(bits, signed, np.ones(())), *limits)
+    lowering.input, lowering.layouts[name] = name, order
+    lowering.input_quantizer = IntegerInput(name, low, high)
+    return Flow(name, name, order, integer=True)
+
+
 def _assemble(lowering: Lowering, flow: Flow, name: str, input_name: str, shape: tuple[int, ...], end: str) -> Graph:
     constants = {key: np.asarray(v.value) for key, v in lowering.values.items() if isinstance(v, Constant)}
     assert lowering.input is not None and flow.source is not None
@@ -149,13 +247,16 @@ def _assemble(lowering: Lowering, flow: Flow, name: str, input_name: str, shape:
         prologue = host.extract(
             lowering.model, input_name, lowering.border, shape, constants, lowering.opset, input_order
         )
-    order = cast(np.ndarray, lowering.layouts[flow.source] if flow.steps or flow.opaque else flow.order)
-    epilogue = host.extract(lowering.model, flow.tensor, end, order.shape, constants, lowering.opset, order)
-    bias = (
-        None
-        if flow.bias is None
-        else np.broadcast_to(flow.bias, (lowering.tensors[flow.source].size,)).astype(np.float32)
-    )
+    # The host starts from the tensor that the hardware made, in its layout: what moves elements later is the host's.
+    border = lowering.values[flow.tensor]
+    assert isinstance(border, Flow)
+    order = border.order
+    if flow.steps or flow.opaque or flow.order.shape[:1] != (1,):
+        epilogue = host.extract(lowering.model, flow.tensor, end, order.shape, constants, lowering.opset, order)
+    else:
+        order = flow.order
+        epilogue = HostFunction(b"", (), order.reshape(-1), order.shape[1:])
+    bias = None if flow.bias is None else np.broadcast_to(flow.bias, (lowering.tensors[flow.source].size,)).copy()
     epilogue = HostFunction(**{**epilogue.__dict__, "bias": bias})
     quantizer = lowering.input_quantizer
     return Graph(
@@ -175,4 +276,5 @@ def _assemble(lowering: Lowering, flow: Flow, name: str, input_name: str, shape:
         if quantizer is None
         else quantizer.codes,
         layouts=lowering.layouts,
+        grids=lowering.grids,
     )

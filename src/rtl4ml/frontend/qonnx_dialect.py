@@ -1,130 +1,127 @@
-"""QONNX's quantizers: Quant (IntQuant) and BipolarQuant, in all the domains that exporters write them in."""
+"""QONNX's quantizers: Quant (IntQuant), BipolarQuant and Trunc, in all the domains that exporters write them in."""
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from rtl4ml.errors import ModelError
-from rtl4ml.formats import Format
-from rtl4ml.frontend.chain import PRODUCT_BIAS, Chain
+from rtl4ml.frontend.activation import quantize
 from rtl4ml.frontend.constants import quantize_constant
-from rtl4ml.frontend.linear import fold_bias
 from rtl4ml.frontend.lowering import CUSTOM_DOMAINS, Lowering, handles
-from rtl4ml.frontend.quantizer import Quantizer
-from rtl4ml.frontend.values import Constant, Flow, to_source_order
-from rtl4ml.graph import Tensor
-from rtl4ml.operators import Requantize
-
-MAX_ACTIVATION_BITS = 24
-"""A float32 holds no more."""
+from rtl4ml.frontend.quantizer import AnyQuantizer, Quantizer, Truncation
+from rtl4ml.frontend.values import Constant
 
 DOMAINS = ("", *CUSTOM_DOMAINS)
 
+TRUNC_INPUTS = {1: 5, 2: 6}
+"""Inputs of Trunc, by version of its domain."""
+
+
+def _width(width: NDArray, what: str, node: onnx.NodeProto) -> int:
+    """A bit width: one integer, in a tensor of any shape.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    number = float(width.reshape(-1)[0]) if width.size == 1 else None
+    if number is None or not number.is_integer() or not 1 <= number <= 64:
+        raise ModelError(
+            f"{what} of node {node.name!r} ({node.op_type}) must be one integer from 1 to 64, not "
+            f"{width.reshape(-1)[:8].tolist()}"
+        )
+    return int(number)
+
+
+def _rounding_mode(lowering: Lowering, node: onnx.NodeProto, default: str | None) -> str:
+    mode = lowering.attributes(node).get("rounding_mode", default)
+    if mode is None:
+        raise ModelError(f"Rounding mode of node {node.name!r} ({node.op_type}) must be given: qonnx requires it")
+    return (mode.decode(errors="replace") if isinstance(mode, bytes) else str(mode)).upper()
+
+
+def _parameters(lowering: Lowering, node: onnx.NodeProto, count: int) -> list[NDArray]:
+    """The node's inputs behind the first, which must be constant.
+
+    Raises:
+        ModelError: more or fewer than `count` inputs, empty ones, or some that depend on the network's input.
+    """
+    if len(node.input) != count or not all(node.input):
+        raise ModelError(f"Node {node.name!r} ({node.op_type}) must have {count} inputs, not {len(node.input)}")
+    parameters = [np.asarray(lowering.constant(name, node).value) for name in node.input[1:]]
+    for name, parameter in zip(node.input[1:], parameters, strict=True):
+        if not parameter.size or parameter.dtype.kind not in "fiu":
+            raise ModelError(f"Input {name!r} of node {node.name!r} ({node.op_type}) must hold numbers, not none")
+    return parameters
+
 
 def _quantizer(lowering: Lowering, node: onnx.NodeProto) -> Quantizer:
-    """The node's parameters.
+    """Parameters of Quant, IntQuant or BipolarQuant.
 
     Raises:
         ModelError: one of them depends on the input or has no meaning.
     """
-    parameters = [np.asarray(lowering.constant(name, node).value) for name in node.input[1:]]
-    attributes = lowering.attributes(node)
     if node.op_type == "BipolarQuant":
+        (scale,) = _parameters(lowering, node, 2)
         return Quantizer(
-            node.name, node.op_type, parameters[0], np.zeros((), np.float32), 1, True, False, "ROUND", divides=False
+            node.name, node.op_type, scale, np.zeros((), np.float32), 1, True, False, "ROUND", divides=False
         )
-    scale, zero_point, width = parameters
-    widths = np.unique(width)
-    if len(widths) != 1 or widths[0] != np.round(widths[0]) or not 1 <= widths[0] <= 64:
-        raise ModelError(
-            f"Bit width of node {node.name!r} ({node.op_type}) must be one integer from 1 to 64, not {widths.tolist()}"
-        )
-    mode = attributes.get("rounding_mode", b"ROUND")
+    attributes = lowering.attributes(node)
+    scale, zero_point, width = _parameters(lowering, node, 4)
     return Quantizer(
         node.name,
         node.op_type,
         scale,
         zero_point,
-        int(widths[0]),
+        _width(width, "Bit width", node),
         bool(attributes.get("signed", 1)),
         bool(attributes.get("narrow", 0)),
-        (mode.decode() if isinstance(mode, bytes) else str(mode)).upper(),
+        _rounding_mode(lowering, node, "ROUND"),
+    )
+
+
+def _truncation(lowering: Lowering, node: onnx.NodeProto) -> Truncation:
+    """Parameters of Trunc; the model's import of its domain says which version it is, as qonnx reads it.
+
+    Raises:
+        ModelError: one of them depends on the input or has no meaning.
+    """
+    imports = {entry.domain: entry.version for entry in lowering.model.opset_import}
+    version = 2 if node.domain and imports.get(node.domain, 1) >= 2 else 1
+    scale, zero_point, *rest = _parameters(lowering, node, TRUNC_INPUTS[version])
+    input_bits, output_bits = rest[0].reshape(()) if rest[0].size == 1 else rest[0], rest[-1]
+    _width(rest[0], "Input bit width", node)
+    _width(output_bits, "Output bit width", node)
+    attributes = lowering.attributes(node)
+    return Truncation(
+        node.name,
+        node.op_type,
+        scale,
+        zero_point,
+        rest[1] if version > 1 else None,
+        input_bits,
+        output_bits.reshape(()),
+        bool(attributes.get("signed", 1)),
+        bool(attributes.get("narrow", 0)),
+        _rounding_mode(lowering, node, None),
+    )
+
+
+def _lower(lowering: Lowering, node: onnx.NodeProto, quantizer: AnyQuantizer) -> None:
+    value = lowering.value(node.input[0], node)
+    lowering.values[node.output[0]] = (
+        quantize_constant(np.asarray(value.value), quantizer)
+        if isinstance(value, Constant)
+        else quantize(lowering, node, quantizer, value)
     )
 
 
 @handles("Quant", "IntQuant", "BipolarQuant", domains=DOMAINS, constants=True)
 def quant(lowering: Lowering, node: onnx.NodeProto) -> None:
-    """On a constant: its codes. On the file's input: the graph's input. Else: the end of a chain.
-
-    Raises:
-        ModelError: too wide for an activation, or scales that the tensor's shape does not allow.
-    """
-    quantizer = _quantizer(lowering, node)
-    value = lowering.value(node.input[0], node)
-    if isinstance(value, Constant):
-        lowering.values[node.output[0]] = quantize_constant(np.asarray(value.value), quantizer)
-        return
-    for parameter in (quantizer.scale, quantizer.zero_point):
-        if parameter.size > 1 and np.broadcast_shapes(parameter.shape, value.order.shape) != value.order.shape:
-            raise ModelError(
-                f"Scale and zero point of node {node.name!r} ({node.op_type}) must broadcast to shape "
-                f"{list(value.order.shape)}, not have shape "
-                f"{list(parameter.shape)}"
-            )
-    if value.source is None:
-        _start(lowering, node, quantizer, value)
-    else:
-        lowering.require_clear(value, node)
-        _close(lowering, node, quantizer, value)
+    """On a constant: its codes. On the file's input: the graph's input. Else: the end of a chain."""
+    _lower(lowering, node, _quantizer(lowering, node))
 
 
-def _check_width(node: onnx.NodeProto, quantizer: Quantizer, low: int, high: int) -> None:
-    if max(high, -low) >= 1 << MAX_ACTIVATION_BITS:
-        raise ModelError(
-            f"Bit width of node {node.name!r} ({node.op_type}) must be at most {MAX_ACTIVATION_BITS} on "
-            "activations, unless its limits are never reached, not "
-            f"{quantizer.bits}: float32 cannot hold its codes"
-        )
-
-
-def _start(lowering: Lowering, node: onnx.NodeProto, quantizer: Quantizer, flow: Flow) -> None:
-    """The first quantizer: its codes are what the hardware takes; the host does what stands in front of it."""
-    if lowering.input is not None:
-        raise ModelError(
-            f"The model's input must meet one quantizer first, not two ({lowering.border!r} and {node.input[0]!r}): "
-            "give an input format (--input-format), so "
-            "that both stand in hardware"
-        )
-    order = np.arange(flow.order.size).reshape(flow.order.shape)
-    tensor_format = quantizer.format(lambda a: to_source_order(a, order, order.size))
-    _check_width(node, quantizer, tensor_format.low, tensor_format.high)
-    limits = [np.full(order.size, limit, np.int64) for limit in (tensor_format.low, tensor_format.high)]
-    name = node.output[0]
-    lowering.tensors[name] = Tensor(name, order.shape[1:], tensor_format, *limits)
-    lowering.input, lowering.border = name, node.input[0]
-    lowering.input_quantizer = quantizer
-    lowering.layouts[name] = order
-    lowering.values[name] = Flow(name, name, order)
-
-
-def _close(lowering: Lowering, node: onnx.NodeProto, quantizer: Quantizer, flow: Flow) -> None:
-    """A chain ends: it becomes one staircase."""
-    flow = fold_bias(lowering, flow)
-    assert flow.source is not None
-    tensor = lowering.tensors[flow.source]
-    scale = to_source_order(quantizer.scale, flow.order, tensor.size)
-    zero_point = to_source_order(quantizer.zero_point, flow.order, tensor.size)
-    staircase = Chain(tensor, flow.bias, flow.steps, quantizer, scale, zero_point, lowering.opset).staircase()
-    _check_width(node, quantizer, staircase.code_low, staircase.code_high)
-    output_format = Format(
-        quantizer.bits,
-        quantizer.signed,
-        scale.astype(np.float64),
-        zero_point.astype(np.int64),
-        narrow=quantizer.narrow,
-        bipolar=quantizer.bipolar,
-    )
-    bias = () if flow.bias is None else (PRODUCT_BIAS,)
-    words = (*bias, *(step.node.op_type for step in flow.steps), node.op_type)
-    name = node.name or node.output[0]
-    lowering.append(Requantize(name, (tensor.name,), node.output[0], staircase, output_format, words), flow.order)
-    lowering.values[node.output[0]] = Flow(node.output[0], node.output[0], flow.order)
+@handles("Trunc", domains=DOMAINS, constants=True)
+def trunc(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Codes to fewer bits: a chain of its own, whose input is quantized."""
+    _lower(lowering, node, _truncation(lowering, node))

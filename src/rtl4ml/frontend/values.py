@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from rtl4ml.formats import Codes, Reals
+from rtl4ml.formats import Codes, Format, Reals
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,9 @@ class Flow:
         bias: float32 () or (n_source,) added to the source's real value in the same rounding, or None.
         steps: elementwise operators pending.
         opaque: nodes pending that only the host can run; empty if none.
+        view: what the source's codes mean here, where that is not what the graph's tensor says: behind a
+            DequantizeLinear with another scale or zero point than its QuantizeLinear's.
+        integer: the file's tensor is of an integer type and holds the codes themselves.
     """
 
     tensor: str
@@ -60,6 +63,8 @@ class Flow:
     bias: Reals | None = None
     steps: tuple[Step, ...] = ()
     opaque: tuple[onnx.NodeProto, ...] = ()
+    view: Format | None = None
+    integer: bool = False
 
 
 Value = Constant | Flow

@@ -7,11 +7,13 @@ from amaranth.lib.wiring import In, Out
 from rtl4ml.datapath.lowering import lower
 from rtl4ml.hdl.delay import delay
 from rtl4ml.hdl.mac_plan import MacPlan
-from rtl4ml.hdl.tables import cycle_rows, read_rows, shape_of_range
+from rtl4ml.hdl.mac_products import ProductKind
+from rtl4ml.hdl.tables import cycle_rows, read_columns, shape_of_range
+from rtl4ml.hdl.weight_ram import FRAME_BITS, BankedTable, Codes, LoadBus, Table, load_signature
 
 
 class MacArray(wiring.Component):
-    """P x S multipliers that work through a matrix, a word of S elements at a time; never stalls.
+    """P x S products that work through a matrix, a word of S elements at a time; never stalls.
 
     Words come in the order of the plan: for each group of outputs all words of x. The result of a group is in
     `o_payload`, flagged by `o_valid`, `plan.depth` edges after the issue of the group's last word.
@@ -20,6 +22,8 @@ class MacArray(wiring.Component):
         plan: weights, ranges, datapaths and their cuts.
         in_shape: shape of an element of x.
         out_shape: shape of an output.
+        tables: where weights and biases lie behind the port that loads them; None: they stay.
+        address_bits: of that port.
 
     Members:
         issue: the next word is issued at this edge; any rate.
@@ -28,12 +32,23 @@ class MacArray(wiring.Component):
         word: the word issued at the edge before.
         o_valid: a group's outputs are there, for this cycle only.
         o_payload: P outputs.
+        w_address, w_data, w_write, w_switch, w_pending: the load bus, with `tables`.
+        w_swapped: both tables have changed banks since the last commit; with `tables`.
     """
 
-    def __init__(self, plan: MacPlan, in_shape: Shape, out_shape: Shape) -> None:
+    def __init__(
+        self,
+        plan: MacPlan,
+        in_shape: Shape,
+        out_shape: Shape,
+        tables: tuple[Table, Table] | None = None,
+        address_bits: int = 1,
+    ) -> None:
         self._plan = plan
+        self._tables = tables
         super().__init__(
-            {
+            (load_signature(address_bits) if tables else {})
+            | {
                 "issue": In(1),
                 "first": In(1),
                 "last": In(1),
@@ -44,13 +59,16 @@ class MacArray(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Elaboratable:
-        """Build ROM, multipliers, trees, accumulators and the function that follows."""
+        """Build ROM, products, trees, accumulators and the function that follows."""
         m = Module()
         plan = self._plan
+        self._swapped: list[Signal] = []
         products = self._products(m)
         if plan.words == 1:
             sampled = delay(m, "issued", self.issue, plan.product_step)
+            start = {f"bias_{p}": value for p, value in enumerate(self._start(m, sampled))}
             inputs = products | self._parameters(m, sampled)
+            inputs |= {name: value for name, value in start.items() if name in plan.tail.inputs}
             result = sampled
         else:
             result, accumulators = self._accumulators(m, products)
@@ -63,35 +81,31 @@ class MacArray(wiring.Component):
         return m
 
     def _products(self, m: Module) -> dict[str, Value]:
-        """Registers behind the multipliers, found `plan.product_step` edges after the issue."""
+        """What goes into the adder trees, found `plan.product_step` edges after the issue."""
         plan = self._plan
         passes = plan.groups * plan.words
         address = Signal(range(max(2, passes)))
         if passes > 1:
             with m.If(self.issue):
                 m.d.sync += address.eq(Mux(address == passes - 1, 0, address + 1))
-        rows = plan.weights.reshape(passes, plan.outputs * plan.lanes)
-        weights = read_rows(m, "weights", rows, plan.weight_shape, address[: max(passes - 1, 1).bit_length()])
-        # Like the products: neither reset nor enable, so that registers can be those of memories and multipliers.
-        operands = m.d.sync if plan.operand_register else m.d.comb
-        elements = []
-        for s in range(plan.lanes):
-            element = Signal.like(self.word[s], name=f"x_{s}", reset_less=True)
-            operands += element.eq(self.word[s])
-            elements.append(element)
+        weights = self._weights(m, address[: max(passes - 1, 1).bit_length()], address == passes - 1)
+        elements = {s: self.word[s] for s in range(plan.lanes)}
         if plan.operand_register:
-            for index, value in enumerate(weights):
-                p, s = divmod(index, plan.lanes)
-                weights[index] = Signal(plan.weight_shape, name=f"weight_{p}_{s}", reset_less=True)
-                operands += weights[index].eq(value)
-        products: dict[str, Value] = {}
-        for p in range(plan.outputs):
-            for s, element in enumerate(elements):
-                name = plan.product_name(p, s)
-                product = Signal(shape_of_range(*plan.product_range(p, s)), name=name, reset_less=True)
-                m.d.sync += product.eq(element * weights[p * plan.lanes + s])
-                products[name] = product
-        return products
+            weights = {(p, s): _register(m, f"weight_{p}_{s}", value) for (p, s), value in weights.items()}
+            elements = {s: _register(m, f"x_{s}", value) for s, value in elements.items()}
+
+        inputs: dict[str, Value] = {}
+        for p, s in plan.kinds(ProductKind.MULTIPLIER):
+            word = plan.trees.inputs[f"product_{p}_{s}"]
+            product = Signal(shape_of_range(word.low, word.high), name=f"product_{p}_{s}", reset_less=True)
+            m.d.sync += product.eq(elements[s] * weights[p, s])
+            inputs[product.name] = product
+        # What is no multiplier's operand waits for the products, if there are any.
+        plain = {f"x_{s}": elements[s] for s in plan.plain_elements}
+        plain |= {f"weight_{p}_{s}": weights[p, s] for p, s in plan.kinds(ProductKind.LOGIC)}
+        if plan.has_multipliers:
+            plain = {name: _register(m, f"plain_{name}", value) for name, value in plain.items()}
+        return inputs | plain
 
     def _accumulators(self, m: Module, products: dict[str, Value]) -> tuple[Value, dict[str, Value]]:
         """Add the words' sums up; return the flag that accumulators are final, and the accumulators."""
@@ -102,7 +116,7 @@ class MacArray(wiring.Component):
         enable = delay(m, "issued", self.issue, step)
         first = delay(m, "first_issued", self.first, step)
         last = delay(m, "last_issued", self.issue & self.last, step)
-        bias = cycle_rows(m, "bias", [plan.bias[:, p] for p in range(plan.outputs)], last)
+        bias = self._start(m, last)
         accumulators: dict[str, Value] = {}
         for p in range(plan.outputs):
             addend: Value = sums[f"sum_{p}"]
@@ -120,7 +134,58 @@ class MacArray(wiring.Component):
             accumulators[final.name] = final
         return delay(m, "final", last, 1), accumulators
 
+    def _weights(self, m: Module, address: Value, at_end: Value) -> dict[tuple[int, int], Value]:
+        """Weights of the pass at `address`, an edge later."""
+        plan = self._plan
+        stored = plan.stored
+        if self._tables is None:
+            shapes = [shape_of_range(*plan.products[position].stored_range) for position in stored]
+            return dict(zip(stored, read_columns(m, "weights", list(stored.values()), shapes, address), strict=True))
+        frame = Signal(FRAME_BITS, name="weights_frame")
+        with m.If(self.issue & at_end):
+            m.d.sync += frame.eq(frame + 1)
+        contents, _ = plan.contents(plan.weights, plan.bias)
+        numbers = self._banked(m, "weights", self._tables[0], contents).read(address, frame)
+        narrow = {}
+        for p, s in stored:
+            shape = shape_of_range(*plan.products[p, s].stored_range)
+            bits = numbers[p * plan.lanes + s][: shape.width]
+            narrow[p, s] = bits.as_signed() if shape.signed else bits
+        return narrow
+
+    def _start(self, m: Module, advance: Value) -> list[Value]:
+        """What the accumulators of the current group start from; `advance` at an edge moves on to the next group."""
+        plan = self._plan
+        if self._tables is None:
+            return cycle_rows(m, "bias", [plan.start[:, p] for p in range(plan.outputs)], advance)
+        group = Signal(range(max(2, plan.groups)), name="bias_row")
+        next_group = Signal.like(group, name="bias_next_row")
+        frame = Signal(FRAME_BITS, name="bias_frame")
+        next_frame = Signal.like(frame, name="bias_next_frame")
+        at_end = group == plan.groups - 1
+        m.d.comb += [
+            next_group.eq(Mux(advance, Mux(at_end, 0, group + 1), group)),
+            next_frame.eq(frame + (advance & at_end)),
+        ]
+        m.d.sync += [group.eq(next_group), frame.eq(next_frame)]
+        return self._banked(m, "bias", self._tables[1], plan.start).read(next_group, next_frame)
+
+    def _banked(self, m: Module, name: str, table: Table, init: Codes) -> BankedTable:
+        bus = LoadBus(self.w_address, self.w_data, self.w_write, self.w_switch, self.w_pending)
+        banked = BankedTable(m, name, table, init, bus)
+        self._swapped.append(banked.swapped)
+        if len(self._swapped) == 2:
+            m.d.comb += self.w_swapped.eq(self._swapped[0] & self._swapped[1])
+        return banked
+
     def _parameters(self, m: Module, advance: Value) -> dict[str, Value]:
         columns = self._plan.parameter_columns()
         values = cycle_rows(m, "parameters", list(columns.values()), advance)
         return dict(zip(columns, values, strict=True))
+
+
+def _register(m: Module, name: str, value: Value) -> Signal:
+    """The value an edge later, without reset or enable: such registers can be those of memories and multipliers."""
+    register = Signal(value.shape(), name=name, reset_less=True)
+    m.d.sync += register.eq(value)
+    return register

@@ -19,51 +19,71 @@ def shape_of_range(low: int, high: int) -> Shape:
     return signed(bits) if is_signed else unsigned(bits)
 
 
-def pack(values: NDArray[np.int64], width: int) -> list[int]:
-    """Rows of codes as integers: column c in the bits from c * width on, two's complement.
+def pack(values: NDArray[np.int64], widths: int | Sequence[int]) -> list[int]:
+    """Rows of codes as integers, column after column from the low bits on, two's complement.
 
     Args:
         values: int64 (rows, columns).
-        width: bits a column, 1 to 63.
+        widths: bits of a column, 1 to 63; one number for all, or one each.
     """
     rows, columns = values.shape
-    shifts = np.arange(width, dtype=np.int64)
-    step = max(1, (1 << 22) // max(1, columns * width))
+    each = np.broadcast_to(np.asarray(widths, np.int64), (columns,))
+    column = np.repeat(np.arange(columns), each)
+    shift = np.arange(len(column)) - np.repeat(np.cumsum(each) - each, each)
+    step = max(1, (1 << 22) // max(1, len(column)))
     words: list[int] = []
     for start in range(0, rows, step):
-        part = values[start : start + step]
-        bits = ((part[:, :, None] >> shifts) & 1).astype(np.uint8).reshape(len(part), columns * width)
+        bits = ((values[start : start + step, column] >> shift) & 1).astype(np.uint8)
         words.extend(int.from_bytes(row.tobytes(), "little") for row in np.packbits(bits, axis=1, bitorder="little"))
     return words
 
 
-def read_rows(m: Module, name: str, values: NDArray[np.int64], shape: Shape, address: Value) -> list[Value]:
-    """Add memories that hold `values` and return one value a column: those of row `address` of the edge before.
+def read_columns(
+    m: Module, name: str, columns: Sequence[NDArray[np.int64]], shapes: Sequence[Shape], address: Value
+) -> list[Value]:
+    """Add memories that hold columns and return one value each: those of row `address` of the edge before.
 
     A table of one row is constant and needs no memory.
 
     Args:
         m: module that the memories become submodules of.
         name: prefix of the memories' names.
-        values: int64 (rows, columns), all of which fit `shape`.
-        shape: of a column.
+        columns: int64 (rows,) each, which fit their shapes.
+        shapes: one a column.
         address: row to read at the next edge.
     """
-    rows, columns = values.shape
+    if not columns:
+        return []
+    rows = len(columns[0])
     if rows == 1:
-        return [Const(int(value), shape) for value in values[0]]
-    per_memory = max(1, WORD_BITS // shape.width)
+        return [Const(int(column[0]), shape) for column, shape in zip(columns, shapes, strict=True)]
     result: list[Value] = []
-    for index, start in enumerate(range(0, columns, per_memory)):
-        part = values[:, start : start + per_memory]
-        words = memory.Memory(shape=part.shape[1] * shape.width, depth=rows, init=pack(part, shape.width))
-        m.submodules[f"{name}_{index}"] = words
+    for index, group in enumerate(_memory_groups([shape.width for shape in shapes])):
+        members = [shapes[column] for column in group]
+        widths = [shape.width for shape in members]
+        init = pack(np.stack([columns[column] for column in group], axis=1), widths)
+        m.submodules[f"{name}_{index}"] = words = memory.Memory(shape=sum(widths), depth=rows, init=init)
         port = words.read_port(domain="sync")
         m.d.comb += [port.addr.eq(address), port.en.eq(1)]
-        for column in range(part.shape[1]):
-            bits = port.data[column * shape.width : (column + 1) * shape.width]
-            result.append(bits.as_signed() if shape.signed else bits)
+        position = 0
+        for shape in members:
+            value = port.data[position : position + shape.width]
+            result.append(value.as_signed() if shape.signed else value)
+            position += shape.width
     return result
+
+
+def _memory_groups(widths: Sequence[int]) -> list[list[int]]:
+    """Neighbouring columns that share a memory."""
+    groups: list[list[int]] = []
+    bits = WORD_BITS
+    for column, width in enumerate(widths):
+        if bits + width > WORD_BITS:
+            groups.append([])
+            bits = 0
+        groups[-1].append(column)
+        bits += width
+    return groups
 
 
 def cycle_rows(m: Module, name: str, columns: Sequence[NDArray[np.int64]], advance: Value) -> list[Value]:
@@ -87,16 +107,7 @@ def cycle_rows(m: Module, name: str, columns: Sequence[NDArray[np.int64]], advan
         upcoming = Signal(range(rows), name=f"{name}_next_row")
         m.d.comb += upcoming.eq(Mux(advance, Mux(current == rows - 1, 0, current + 1), current))
         m.d.sync += current.eq(upcoming)
-        # Columns of one shape share a memory; the order of shapes is that of their first columns.
-        groups: dict[tuple[int, bool], list[int]] = {}
         shapes = [shape_of_range(column.min(), column.max()) for column in varying]
-        for index, shape in enumerate(shapes):
-            groups.setdefault((shape.width, shape.signed), []).append(index)
-        read: dict[int, Value] = {}
-        for number, members in enumerate(groups.values()):
-            table = np.stack([varying[index] for index in members], axis=1)
-            found = read_rows(m, f"{name}_{number}", table, shapes[members[0]], upcoming)
-            read.update(zip(members, found, strict=True))
-        values = [read[index] for index in range(len(varying))]
+        values = read_columns(m, name, varying, shapes, upcoming)
     rest = iter(values)
     return [next(rest) if value is None else Const(value, shape_of_range(value, value)) for value in constant]

@@ -4,22 +4,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtl4ml.formats import width_of
+from rtl4ml.formats import Codes, width_of
 from rtl4ml.staircase import (
     AffineForm,
     ConstantForm,
     Form,
     ShiftForm,
     Staircase,
+    StepForm,
+    TableForm,
     ThresholdForm,
     fit_affine,
     fit_constant,
     fit_shift,
+    fit_steps,
+    fit_table,
     fit_thresholds,
 )
 
 MULTIPLIER_COST = 120
 """What a multiplier counts for, in bits of logic: below that, a DSP block is scarcer than the LUTs it saves."""
+
+TABLE_SHARE = 16
+"""Bits of a table that count as one bit of adder: a lookup table holds 64, of which multiplexers take their part."""
+
+TABLE_ENTRIES = 1 << 12
+"""Domains of more integers get no table."""
+
+MAX_THRESHOLDS = 1 << 12
+"""Functions of more codes get no thresholds where there is another form."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,17 @@ def _clip_cost(form: ShiftForm | AffineForm, bits: int) -> int:
     return 2 * max(1, bits - getattr(form, "shift", 0)) + width_of(form.low, form.high)[0]
 
 
+def _search_cost(levels: int, bits: int, code_bits: int, share: float) -> float:
+    """Thresholds side by side, or a binary search; `share`: of a bit of adder, for a bit of memory."""
+    if levels <= 7:
+        return levels * bits + levels * code_bits
+    return levels.bit_length() * 2 * bits + levels * bits * share + (levels + 1) * code_bits * share
+
+
+def _code_bits(codes: Codes) -> int:
+    return width_of(int(codes.min()), int(codes.max()))[0]
+
+
 def _constant_cost(form: Form, bits: int) -> float:
     """Cost of a channel whose parameters are constants in logic."""
     match form:
@@ -62,6 +86,11 @@ def _constant_cost(form: Form, bits: int) -> float:
                 if form.levels <= 7
                 else form.levels.bit_length() * 2 * bits + form.levels * bits / 4
             )
+        case StepForm():
+            return _search_cost(form.levels, bits, _code_bits(form.codes), 1 / 4)
+        case TableForm():
+            code_bits = _code_bits(form.codes)
+            return form.entries * code_bits / TABLE_SHARE + code_bits
     return float("inf")
 
 
@@ -81,6 +110,13 @@ def _parameter_cost(form: Form, bits: int) -> float:
                 form.levels * bits if form.levels <= 7 else form.levels.bit_length() * 2 * bits + form.levels * bits / 2
             )
             return compare + form.levels * bits / 4
+        case StepForm():
+            code_bits = _code_bits(form.codes)
+            memory = (form.levels * bits + (form.levels + 1) * code_bits) / 4
+            return _search_cost(form.levels, bits, code_bits, 1 / 2) + memory
+        case TableForm():
+            code_bits = _code_bits(form.codes)
+            return bits + form.rows * form.entries * code_bits / TABLE_SHARE + code_bits
     return float("inf")
 
 
@@ -95,7 +131,11 @@ def candidates(staircase: Staircase, *, multiplexed: bool) -> list[FormCost]:
     if constant is not None:
         return [FormCost(constant, 0.0)]
     bits = width_of(int(staircase.low.min()), int(staircase.high.max()))[0]
-    forms: list[Form] = [fit_thresholds(staircase)] if staircase.steps <= 1 << 12 else []
+    low, high = staircase.code_ends
+    forms: list[Form] = []
+    thresholds = fit_thresholds(staircase) if (high - low).max() <= MAX_THRESHOLDS else None
+    if thresholds is not None:
+        forms.append(thresholds)
     shift = fit_shift(staircase)
     if shift is not None:
         forms.append(shift)
@@ -103,8 +143,12 @@ def candidates(staircase: Staircase, *, multiplexed: bool) -> list[FormCost]:
         affine = fit_affine(staircase)
         if affine is not None:
             forms.append(affine)
-    if not forms:
-        forms.append(fit_thresholds(staircase))
+    table = fit_table(staircase, TABLE_ENTRIES)
+    if table is not None:
+        forms.append(table)
+    if shift is None:
+        # Steps of several codes at once are fewer than thresholds; and there always is this form.
+        forms.append(fit_steps(staircase))
     cost = _parameter_cost if multiplexed and staircase.rows > 1 else _constant_cost
     return sorted((FormCost(form, round(cost(form, bits), 1)) for form in forms), key=lambda c: c.cost)
 

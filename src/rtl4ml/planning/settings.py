@@ -12,6 +12,13 @@ from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
 from rtl4ml.operators import Dense
 
+LAYER_KINDS = (Dense.kind.lower(),)
+"""Kinds of layers that a reuse can be given for."""
+
+
+WEIGHTS = ("fixed", "writable")
+"""What weights can be."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -19,11 +26,15 @@ class Settings:
 
     Parameters:
         reuse: reuse factor of the network; a layer with fewer multiplications gets one multiplier.
-        layer_reuse: by layer name, instead of `reuse`; more than the layer's multiplications is an error.
+        layer_reuse: by layer name or kind of layer ("dense"), instead of `reuse`. A layer's own entry wins over that
+            of its kind; more than the layer's multiplications is an error there, while that of a kind goes as far as
+            the layer has any.
         lanes: elements of an input beat; None: all of them when the first layer is unrolled or the pipeline runs
             free, else the fewest that keep the interval.
         clock_mhz: the clock that registers are placed for.
         backpressure: True: valid and ready everywhere; False: the free-running pipeline of triggers.
+        output_lanes: elements of an output beat; None: as many as the last stage makes at a time.
+        weights: "fixed", or "writable": they lie in RAM, and a port loads others at run time.
     """
 
     reuse: int = 1
@@ -31,6 +42,8 @@ class Settings:
     lanes: int | None = None
     clock_mhz: float = 200.0
     backpressure: bool = True
+    output_lanes: int | None = None
+    weights: str = "fixed"
 
     def __post_init__(self) -> None:
         """Check each value by itself.
@@ -44,10 +57,9 @@ class Settings:
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name} must be an integer of at least 1, not {value!r}")
-        if self.lanes is not None and (
-            isinstance(self.lanes, bool) or not isinstance(self.lanes, int) or self.lanes < 1
-        ):
-            raise ConfigurationError(f"lanes must be an integer of at least 1, not {self.lanes!r}")
+        for name, lanes in (("lanes", self.lanes), ("output_lanes", self.output_lanes)):
+            if lanes is not None and (isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1):
+                raise ConfigurationError(f"{name} must be an integer of at least 1, not {lanes!r}")
         if (
             isinstance(self.clock_mhz, bool)
             or not isinstance(self.clock_mhz, int | float)
@@ -56,10 +68,16 @@ class Settings:
             raise ConfigurationError(f"clock_mhz must be a number from 1 to 2000, not {self.clock_mhz!r}")
         if not isinstance(self.backpressure, bool):
             raise ConfigurationError(f"backpressure must be true or false, not {self.backpressure!r}")
+        if self.weights not in WEIGHTS:
+            raise ConfigurationError(f"weights must be {' or '.join(WEIGHTS)}, not {self.weights!r}")
 
     def reuse_of(self, layer: Dense) -> int:
-        """Reuse of a layer: its own, or the network's as far as it has multiplications."""
-        return self.layer_reuse.get(layer.name, min(self.reuse, layer.multiplications))
+        """Reuse of a layer: its own, or else its kind's or the network's as far as it has multiplications."""
+        return self.layer_reuse.get(layer.name, min(self.common_reuse(layer), layer.multiplications))
+
+    def common_reuse(self, layer: Dense) -> int:
+        """Reuse of the layer's kind, or else the network's."""
+        return self.layer_reuse.get(kind_of(layer), self.reuse)
 
     def check(self, graph: Graph) -> None:
         """Check the settings against a graph.
@@ -70,8 +88,11 @@ class Settings:
         layers = {o.name: o for o in graph.operators if isinstance(o, Dense)}
         for name, reuse in self.layer_reuse.items():
             if name not in layers:
+                if name in LAYER_KINDS:
+                    continue
                 raise ConfigurationError(
-                    f"Layer of a reuse must be one of {', '.join(map(repr, layers))}, not {name!r}"
+                    f"Layer of a reuse must be one of {', '.join(map(repr, layers))}, or a kind of layer "
+                    f"({', '.join(map(repr, LAYER_KINDS))}), not {name!r}"
                 )
             if reuse > layers[name].multiplications:
                 raise ConfigurationError(
@@ -82,10 +103,22 @@ class Settings:
             raise ConfigurationError(
                 f"lanes must be at most the {graph.input_tensor.size} elements of the input, not {self.lanes}"
             )
+        if self.output_lanes is not None and self.output_lanes > graph.output_tensor.size:
+            raise ConfigurationError(
+                f"output_lanes must be at most the {graph.output_tensor.size} elements of the output, not "
+                f"{self.output_lanes}"
+            )
+
+
+def kind_of(layer: Dense) -> str:
+    """Name of a layer's kind, as a reuse may say it."""
+    return layer.kind.lower()
 
 
 def parse_reuse(text: str) -> tuple[int | None, dict[str, int]]:
-    """`8`, `fc1=4`, or several with commas: the network's reuse, if given, and the layers'.
+    """`8`, `fc1=4`, `dense=16`, or several with commas: the network's reuse, if given, and those of layers and kinds.
+
+    The network's may be written `default=8` too.
 
     Raises:
         ConfigurationError: something else.
@@ -100,7 +133,7 @@ def parse_reuse(text: str) -> tuple[int | None, dict[str, int]]:
             raise ConfigurationError(
                 f"reuse must be an integer or LAYER=integer, several separated by commas, not {text!r}"
             ) from None
-        if name:
+        if name and name.strip() != "default":
             layers[name.strip()] = value
         else:
             network = value

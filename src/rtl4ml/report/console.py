@@ -1,38 +1,75 @@
 """Tables for people: what a graph is, what a plan costs, what a verification saw."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rtl4ml.frontend.equality import Departure, announced
 from rtl4ml.graph import Graph
 from rtl4ml.planning.plan import Plan, describe_form
 from rtl4ml.report.verification import Verification
 from rtl4ml.simulation.verilator import ToolStatus
 
+DEPARTURES_SHOWN = 40
+"""Lines of the table of departures; JSON has them all."""
+
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
         left = column not in ("reuse", "multipliers", "interval", "pipeline", "mean over channels", "worst channel")
         table.add_column(column, justify="left" if left else "right", overflow="fold")
     return table
 
 
+def _add(table: Table, *cells: str | Text) -> None:
+    """A row whose text is taken as it is: names of nodes may hold what rich takes for markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
 def graph_table(graph: Graph) -> RenderableType:
     """Tensors and operators, the host's parts above and below."""
-    table = _table(f"{graph.name}: {graph.multiplications} multiplications an inference", "tensor", "made by", "shape", "format", "range")
+    table = _table(
+        f"{graph.name}: {graph.multiplications} multiplications an inference",
+        "tensor",
+        "made by",
+        "shape",
+        "format",
+        "range",
+    )
     makers = {o.output: o for o in graph.operators}
     for name, tensor in graph.tensors.items():
         maker = makers.get(name)
         made = "input" if maker is None else f"{maker.kind} {maker.name}"
-        table.add_row(name, made, "x".join(map(str, tensor.shape)), str(tensor.format), f"{tensor.range[0]} .. {tensor.range[1]}")
+        _add(
+            table,
+            name,
+            made,
+            "x".join(map(str, tensor.shape)),
+            str(tensor.format),
+            f"{tensor.range[0]} .. {tensor.range[1]}",
+        )
     before, after = graph.prologue.description, graph.epilogue.description
     lines: list[RenderableType] = [table]
+    lines += [departures_table(announced(graph))] if announced(graph) else []
     lines.append(Text(f"host, in front: {' -> '.join(before) or 'nothing'}; behind: {' -> '.join(after) or 'nothing'}"))
     return Group(*lines)
+
+
+def departures_table(found: Sequence[Departure]) -> RenderableType:
+    """Accumulators at which exact arithmetic gives another code than float32."""
+    count = sum(d.last - d.first + 1 for d in found)
+    title = f"Exact chains leave float32 at {count} accumulators"
+    table = _table(title, "tensor", "channel", "accumulator", "code", "in float32")
+    for d in found[:DEPARTURES_SHOWN]:
+        where = str(d.first) if d.first == d.last else f"{d.first} .. {d.last}"
+        _add(table, d.tensor, "all" if d.channel is None else str(d.channel), where, str(d.code), str(d.float32))
+    if len(found) > DEPARTURES_SHOWN:
+        _add(table, f"and {len(found) - DEPARTURES_SHOWN} more", "", "", "", "")
+    return table
 
 
 def plan_table(plan: Plan) -> RenderableType:
@@ -41,7 +78,8 @@ def plan_table(plan: Plan) -> RenderableType:
     for planned in plan.stages:
         stage = planned.stage
         forms = sorted({describe_form(form) for form in planned.forms.values()})
-        table.add_row(
+        _add(
+            table,
             " -> ".join(stage.operators),
             str(planned.reuse),
             "adders" if planned.tile is None else f"{planned.tile[0]} x {planned.tile[1]}",
@@ -54,8 +92,8 @@ def plan_table(plan: Plan) -> RenderableType:
     efficiency = "" if plan.efficiency is None else f", efficiency of the multipliers {plan.efficiency:.2f}"
     clock = plan.settings.clock_mhz
     text = (
-        f"latency {plan.latency} cycles ({plan.latency / clock * 1000:.0f} ns at {clock:g} MHz), interval {plan.interval} cycles, "
-        f"{plan.multipliers} multipliers{efficiency}"
+        f"latency {plan.latency} cycles ({plan.latency / clock * 1000:.0f} ns at {clock:g} MHz), interval "
+        f"{plan.interval} cycles, {plan.multipliers} multipliers{efficiency}"
     )
     return Group(table, Text(text))
 
@@ -68,41 +106,81 @@ def verification_table(result: Verification) -> RenderableType:
     """Everything compared, one line each, and the verdict."""
     equal, rtl, plan = result.equality, result.rtl, result.plan
     table = _table("Verification", "what", "seen", "verdict")
-    table.add_row(
-        "reference = strict judge", f"{equal.mismatches} of {equal.codes} codes differ, {equal.samples} inputs", _verdict(equal.mismatches == 0)
+    _add(
+        table,
+        "reference = strict judge",
+        f"{equal.mismatches} of {equal.codes} codes differ, {equal.samples} inputs",
+        _verdict(equal.mismatches == 0),
     )
     differs = f"{equal.judge_differences} codes, {equal.output_differences} output values differ"
     why = "power-of-two scales: none may" if equal.judge_required else "float32 sums round"
-    table.add_row("strict judge = ONNX executor", f"{differs} ({why})", _verdict(equal.passed or equal.mismatches > 0, "" if equal.judge_required else "noted"))
+    _add(
+        table,
+        "strict judge = ONNX executor",
+        f"{differs} ({why})",
+        _verdict(equal.passed or equal.mismatches > 0, "" if equal.judge_required else "noted"),
+    )
+    if equal.announced:
+        runs = sum(d.last - d.first + 1 for d in equal.announced)
+        _add(
+            table,
+            "exact chains = float32",
+            f"{equal.departures} codes differ, each at one of the {runs} accumulators announced",
+            _verdict(equal.mismatches == 0, "noted" if equal.mismatches == 0 else "FAILED"),
+        )
     if rtl is not None:
-        table.add_row(
+        _add(
+            table,
             "Verilog = reference",
-            f"{rtl.mismatches} of {rtl.codes} codes differ, {rtl.frames} frames, {rtl.stalled_frames} again with stalls",
+            f"{rtl.mismatches} of {rtl.codes} codes differ, {rtl.frames} frames, {rtl.stalled_frames} again with "
+            "stalls",
             _verdict(rtl.mismatches == 0),
         )
-        table.add_row("latency", f"planned {plan.latency}, measured {rtl.latency} cycles", _verdict(plan.latency == rtl.latency))
+        _add(
+            table,
+            "latency",
+            f"planned {plan.latency}, measured {rtl.latency} cycles",
+            _verdict(plan.latency == rtl.latency),
+        )
         measured = "none" if rtl.interval is None else str(rtl.interval)
-        table.add_row("interval", f"planned {plan.interval}, measured {measured} cycles", _verdict(rtl.interval in (None, plan.interval)))
-        table.add_row("every beat in its cycle", f"{rtl.cycles} cycles in {rtl.seconds:.2f} s", _verdict(rtl.on_schedule))
-        table.add_row("framing", "tlast, tuser, error", _verdict(rtl.framing))
+        _add(
+            table,
+            "interval",
+            f"planned {plan.interval}, measured {measured} cycles",
+            _verdict(rtl.interval in (None, plan.interval)),
+        )
+        _add(table, "every beat in its cycle", f"{rtl.cycles} cycles in {rtl.seconds:.2f} s", _verdict(rtl.on_schedule))
+        _add(table, "framing", "tlast, tuser, error", _verdict(rtl.framing))
         counted = result.counted_multipliers
-        table.add_row("multipliers", f"planned {plan.multipliers}, counted in the Verilog {counted}", _verdict(plan.multipliers == counted))
+        _add(
+            table,
+            "multipliers",
+            f"planned {plan.multipliers}, counted in the Verilog {counted}",
+            _verdict(plan.multipliers == counted),
+        )
     if result.bench is not None:
         for case in result.bench.cases:
-            table.add_row(f"protocol: {case.name.replace('_', ' ')}", case.message or f"{case.seconds:.1f} s", _verdict(case.state != "failed", case.state))
+            _add(
+                table,
+                f"protocol: {case.name.replace('_', ' ')}",
+                case.message or f"{case.seconds:.1f} s",
+                _verdict(case.state != "failed", case.state),
+            )
     parts: list[RenderableType] = [table]
-    for reason in equal.unjudged:
-        parts.append(Text(f"not judged from integers: {reason}", style="red"))
+    parts += [Text(f"not judged from integers: {reason}", style="red") for reason in equal.unjudged]
     if result.accuracy is not None:
         shown = ", ".join(f"{name} {value:.2%}" for name, value in result.accuracy.items())
         parts.append(Text(f"accuracy: {shown}"))
     seen = _table("Range of codes seen", "tensor", "mean over channels", "worst channel")
     for item in result.coverage:
-        seen.add_row(item.tensor, f"{item.mean:.0%}", f"{item.worst:.0%}")
+        _add(seen, item.tensor, f"{item.mean:.0%}", f"{item.worst:.0%}")
     parts.append(seen)
     for difference in equal.worst[:5]:
         parts.append(
-            Text(f"executor differs: {difference.tensor}, sample {difference.sample}, element {difference.element}: {difference.judge:g}, exact {difference.exact:g}")
+            Text(
+                f"executor differs: {difference.tensor}, sample {difference.sample}, element {difference.element}: "
+                f"{difference.judge:g}, exact {difference.exact:g}"
+            )
         )
     parts.append(seconds_line(result.seconds))
     parts.append(_verdict(result.passed, "PASSED" if result.passed else "FAILED"))
@@ -118,7 +196,7 @@ def tools_table(tools: list[ToolStatus]) -> RenderableType:
     """What `doctor` found."""
     table = _table("Tools", "tool", "version", "state", "needed for", "how to get it")
     for tool in tools:
-        table.add_row(tool.name, tool.version or "", tool.state, tool.needed_for, tool.hint or "")
+        _add(table, tool.name, tool.version or "", tool.state, tool.needed_for, tool.hint or "")
     return table
 
 

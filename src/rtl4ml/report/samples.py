@@ -30,11 +30,11 @@ def read_samples(
         ConfigurationError: the file cannot be read, or no array fits.
     """
     try:
-        with np.load(path, allow_pickle=False) as loaded:
-            arrays = {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else {}
-    except AttributeError:
-        arrays = {"x": np.load(path, allow_pickle=False)}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        # Opened here, since NumPy leaves a file open that it cannot read.
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else {n: loaded[n] for n in loaded.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
             f"Data {str(path)!r} must be a readable .npz or .npy file without pickles: {error}"
         ) from error

@@ -94,6 +94,8 @@ class Verification:
                 "judge_differences": self.equality.judge_differences,
                 "output_differences": self.equality.output_differences,
                 "judge_required": self.equality.judge_required,
+                "departures": self.equality.departures,
+                "announced": [asdict(d) for d in self.equality.announced],
                 "unjudged": list(self.equality.unjudged),
                 "tensors": [asdict(t) for t in self.equality.tensors],
                 "worst": [asdict(w) for w in self.equality.worst],

@@ -5,24 +5,23 @@ The bench itself is in ``sim/cocotb``; it knows a design by one JSON and one npz
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-import cocotb_tools.config
 import numpy as np
 import numpy.typing as npt
-from cocotb_tools.runner import Verilator
 
 from rtl4ml import resources
-from rtl4ml.errors import ConfigurationError, ToolError
 from rtl4ml.cache import cached, key_of
+from rtl4ml.errors import ConfigurationError, ToolError
 from rtl4ml.simulation.ports import Ports, Side
 from rtl4ml.simulation.verilated import Toolchain
 
@@ -67,17 +66,16 @@ class BenchResult:
         return tuple(case for case in self.cases if case.state == "failed")
 
 
-class _Runner(Verilator):
-    """cocotb's runner for Verilator, for tests in a given folder."""
+def _cocotb() -> ModuleType:
+    """The part that needs cocotb.
 
-    def __init__(self, modules: Path) -> None:
-        super().__init__()
-        self._modules = modules
-
-    def _set_env_test(self) -> None:
-        super()._set_env_test()
-        self.env["PYTHONPATH"] = os.pathsep.join([str(self._modules), self.env["PYTHONPATH"]])
-        self.env["PYTHONDONTWRITEBYTECODE"] = "1"  # the modules may lie in a folder that is not ours to write to
+    Raises:
+        ToolError: It is not installed.
+    """
+    try:
+        return importlib.import_module("rtl4ml.simulation.cocotb_runner")
+    except ImportError as error:
+        raise ToolError(f"cocotb must be importable to run the protocol bench: {error}; pip install cocotb") from error
 
 
 def shorten(codes: Codes, side: Side) -> tuple[Codes, npt.NDArray[np.int64]]:
@@ -182,7 +180,7 @@ def run_bench(
         for path in memories:
             shutil.copy(path, folder / path.name)
         results, log = folder / "results.xml", folder / "log.txt"
-        runner = _Runner(resources.path("sim", "cocotb"))
+        runner = _cocotb().Runner(resources.path("sim", "cocotb"))
         runner.log.setLevel(logging.CRITICAL)  # what failed is in the results
         # It leaves the whole process when a test failed and pytest stands above it.
         with contextlib.suppress(SystemExit, RuntimeError):
@@ -211,9 +209,9 @@ def build_cocotb(top: str, verilog: Sequence[Path], ports: Ports) -> Path:
         ToolError: Verilator or the C++ compiler is missing, or refuses the design.
     """
     tools = Toolchain.find()
-    main = cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"
-    libraries = cocotb_tools.config.libs_dir
+    main, libraries = _cocotb().MAIN, _cocotb().LIBRARIES
     names = [ports.clock, ports.reset, ports.error]
+    names += dataclasses.astuple(ports.load) if ports.load else ()
     names += [name for side in (ports.i, ports.o) for name in (side.data, side.valid, side.ready, side.last, side.user)]
     public = "".join(f'public_flat_rw -module "{top}" -var "{name}"\n' for name in names if name)
 

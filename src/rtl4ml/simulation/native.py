@@ -32,6 +32,7 @@ class NativeResult:
         tuser: Whether any output frame was flagged.
         error: Level of the sticky error output at the end.
         cycles: Cycles until the last output beat was handed over.
+        commits: For each load of weights, the frames begun before it held: the next one is the first that it is for.
     """
 
     codes: npt.NDArray[np.int64]
@@ -41,6 +42,7 @@ class NativeResult:
     tuser: bool
     error: bool
     cycles: int
+    commits: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class NativeSimulation:
         spacing: int = 0,
         patience: int = 200_000,
         progress: Callable[[int, int], None] | None = None,
+        loads: Sequence[tuple[int, npt.NDArray[np.int64]]] = (),
     ) -> NativeResult:
         """Sends frames through the design, after a reset.
 
@@ -96,6 +99,8 @@ class NativeSimulation:
             patience: Cycles without any handover (beside the spacing) after which the run is given up; more than the
                 longest silence of the design.
             progress: Called now and then with the frames that are done and the frames in all.
+            loads: New weights: the frame whose begin they wait for, and int64 ``[writes, 2]``, address and data; each
+                is committed behind its last write.
 
         Raises:
             ConfigurationError: An argument has the wrong shape or range.
@@ -112,7 +117,11 @@ class NativeSimulation:
             files = [folder / part for part in ("in_codes", "out_codes", "in_cycles", "out_cycles")]
             codes.astype(element_type(i.slot, i.signed)).tofile(files[0])
             numbers = [repr(float(stall_in)), repr(float(stall_out)), str(seed), str(spacing), str(patience + spacing)]
-            words = _execute([str(self.program), str(frames), *map(str, files), *numbers], frames, progress)
+            command = [str(self.program), str(frames), *map(str, files), *numbers]
+            if loads:
+                _write_loads(folder / "loads", loads)
+                command.append(str(folder / "loads"))
+            words = _execute(command, frames, progress)
             if words[0] == "stuck":
                 accepted, handed_over, moved = map(int, words[1:])
                 raise Rtl4mlError(
@@ -120,7 +129,7 @@ class NativeSimulation:
                     f"{accepted} of {frames * i.beats} input beats were accepted and {handed_over} of "
                     f"{frames * o.beats} output beats handed over"
                 )
-            cycles, surplus, last_wrong, flagged, error = map(int, words[1:])
+            cycles, surplus, last_wrong, flagged, error, *commits = map(int, words[1:])
             if surplus:
                 raise Rtl4mlError(
                     f"{frames} frames must give {frames * o.beats} output beats, but more came within the next cycles"
@@ -134,7 +143,18 @@ class NativeSimulation:
                 tuser=flagged > 0,
                 error=bool(error),
                 cycles=cycles,
+                commits=tuple(commits),
             )
+
+
+def _write_loads(path: Path, loads: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> None:
+    """Records of four int64: frame to wait for, address, data, whether it is a commit."""
+    records = []
+    for frame, writes in loads:
+        block = np.zeros((len(writes) + 1, 4), np.int64)
+        block[:, 0], block[:-1, 1:3], block[-1, 3] = frame, writes, 1
+        records.append(block)
+    np.concatenate(records).tofile(path)
 
 
 def _check(

@@ -50,6 +50,12 @@ def design_header(ports: Ports) -> str:
         f"#define DUT_OUT_LAST {output(ports.o.last, 0)}",
         f"#define DUT_OUT_USER {output(ports.o.user, 0)}",
         f"#define DUT_ERROR {output(ports.error, 0)}",
+        f"#define HAS_LOAD {int(ports.load is not None)}",
+        f"#define DUT_LOAD_READY {output(ports.load and ports.load.ready, 1)}",
+        *(
+            f"#define DUT_SET_LOAD_{name.upper()}(x) {setter(ports.load and getattr(ports.load, name))}"
+            for name in ("valid", "commit", "address", "data")
+        ),
         *shape("IN", ports.i),
         *shape("OUT", ports.o),
     ]

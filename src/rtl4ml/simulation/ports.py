@@ -46,6 +46,25 @@ class Side:
 
 
 @dataclass(frozen=True)
+class LoadPort:
+    """Names of the ports that load weights at run time.
+
+    Attributes:
+        valid: A write or a commit is offered.
+        ready: It is taken.
+        commit: It is a commit.
+        address: Of the word.
+        data: The word.
+    """
+
+    valid: str = "w_valid"
+    ready: str = "w_ready"
+    commit: str = "w_commit"
+    address: str = "w_addr"
+    data: str = "w_data"
+
+
+@dataclass(frozen=True)
 class Ports:
     """The ports of a wrapper.
 
@@ -56,6 +75,7 @@ class Ports:
         i: Input stream.
         o: Output stream.
         error: Name of the sticky error output, if there is one.
+        load: The port that loads weights, if there is one.
     """
 
     clock: str
@@ -64,6 +84,7 @@ class Ports:
     i: Side
     o: Side
     error: str | None = None
+    load: LoadPort | None = None
 
 
 def axis_ports(

@@ -30,7 +30,8 @@ class RtlCheck:
         latency: measured, in cycles.
         interval: measured, in cycles; None with a single frame.
         on_schedule: every beat moved at the cycle that the plan says.
-        stalled_frames: run again with random stalls on both sides (source only for a free-running pipeline).
+        stalled_frames: run again with random stalls on both sides; in a free-running pipeline with wider gaps between
+            frames.
         framing: tlast stood where it must, and no error was raised.
         cycles: simulated without stalls.
         seconds: they took.
@@ -54,7 +55,11 @@ class RtlCheck:
 
 
 def check(
-    simulation: NativeSimulation, plan: Plan, codes: Codes, expected: Codes, progress: Callable[[int, int], None] | None = None
+    simulation: NativeSimulation,
+    plan: Plan,
+    codes: Codes,
+    expected: Codes,
+    progress: Callable[[int, int], None] | None = None,
 ) -> RtlCheck:
     """Run input codes (N, n_in) and compare with the reference's output codes (N, n_out) and with the plan.
 
@@ -75,14 +80,10 @@ def check(
     accepted = result.accept_cycles.reshape(len(codes), -1)
     handed_over = result.handover_cycles.reshape(len(codes), -1)
     stalled = min(len(codes), STALLED_FRAMES, max(2, STALLED_CYCLES // (2 * plan.interval)))
-    again = simulation.run(
-        codes[:stalled],
-        stall_in=STALL,
-        stall_out=STALL if plan.settings.backpressure else 0.0,
-        seed=1,
-        spacing=spacing,
-        patience=4 * patience,
-    )
+    # A free-running pipeline has no stalls, but its frames may come less often.
+    stall = STALL if plan.settings.backpressure else 0.0
+    gap = 0 if plan.settings.backpressure else plan.interval + 3
+    again = simulation.run(codes[:stalled], stall, stall, seed=1, spacing=gap, patience=4 * patience)
     mismatches += int(np.count_nonzero(again.codes != expected[:stalled]))
     ends = np.diff(handed_over[:, -1])
     return RtlCheck(
@@ -102,7 +103,7 @@ def check(
 def _on_schedule(plan: Plan, accepted: Codes, handed_over: Codes) -> bool:
     frames = min(len(accepted), TIMED_FRAMES)
     interval = None if plan.settings.backpressure else plan.interval
-    timeline = simulate([planned.stage for planned in plan.stages], frames, interval)
+    timeline = simulate(plan.network, frames, interval)
     start = accepted[0, 0]
     rest = np.diff(handed_over[frames - 1 :, -1])
     return (

@@ -1,4 +1,4 @@
-"""Input codes that look for trouble: extremes of every input and neuron, values around rounding steps, and random ones."""
+"""Input codes that look for trouble: extremes of inputs and neurons, values around rounding steps, random ones."""
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from rtl4ml.operators import Dense, Requantize
 def draw(graph: Graph, samples: int, seed: int = 0) -> Codes:
     """Input codes (samples, n_in), int64, the same for the same seed.
 
-    In this order, as far as `samples` goes: all inputs lowest, highest, zero; each input at each extreme, the others random; the inputs that
-    drive each neuron of the first layer to its extremes; inputs that put such a neuron right on, and one below, a step of its staircase (there lie
-    the rounding ties); then uniform codes, sparse ones, and ones near the middle, by turns.
+    In this order, as far as `samples` goes: all inputs lowest, highest, zero; each input at each extreme, others
+    random; inputs that drive each neuron of the first layer to its extremes; inputs that put such a neuron right on,
+    and one below, a step of its staircase (there lie the rounding ties); then uniform codes, sparse ones, and ones near
+    the middle, by turns.
     """
     tensor = graph.input_tensor
     low, high = tensor.low, tensor.high
@@ -42,7 +43,7 @@ def draw(graph: Graph, samples: int, seed: int = 0) -> Codes:
 
 
 def _on_steps(graph: Graph, dense: Dense, random: np.random.Generator, count: int) -> Codes:
-    """Random inputs moved, weight by weight, until an accumulator stands on a step of the staircase behind it, or one before."""
+    """Random inputs, moved weight by weight until an accumulator stands on a step of its staircase, or one before."""
     tensor = graph.input_tensor
     follower = next((o for o in graph.consumers(dense.output) if isinstance(o, Requantize)), None)
     x = random.integers(tensor.low, tensor.high + 1, (count, tensor.size))

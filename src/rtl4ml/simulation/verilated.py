@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtl4ml.errors import ToolError
 from rtl4ml.cache import cached, key_of
+from rtl4ml.errors import ToolError
 from rtl4ml.simulation.verilator import Verilator, compiler_version, find_compiler, find_verilator
 
 VERILATOR_FLAGS = (

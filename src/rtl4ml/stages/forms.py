@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Rounding
-from rtl4ml.staircase import AffineForm, ConstantForm, Form, ShiftForm, ThresholdForm
+from rtl4ml.staircase import AffineForm, ConstantForm, Form, ShiftForm, StepForm, TableForm, ThresholdForm
 
 COMPARATORS = 7
 """Up to this many thresholds are compared side by side; more are searched, one bit of the code after the other."""
+
+TABLE_BITS = 10
+"""Index bits of a table: more take several tables and a choice between them, which a register can stand in."""
 
 Codes = NDArray[np.int64]
 
@@ -45,6 +48,14 @@ def form_parameters(form: Form, row: int) -> dict[str, int]:
             if form.levels > COMPARATORS:
                 return parameters | {"row": row}
             return parameters | {f"threshold_{k}": int(value) for k, value in enumerate(form.thresholds[row])}
+        case StepForm():
+            if form.levels > COMPARATORS:
+                return {"row": row}
+            positions = {f"position_{k}": int(value) for k, value in enumerate(form.positions[row])}
+            return positions | {f"code_{k}": int(value) for k, value in enumerate(form.codes[row])}
+        case TableForm():
+            # Rows lie one behind the other.
+            return {"offset": row * form.entries - int(form.low[row])}
     raise ConfigurationError(f"A form must be one of those in rtl4ml.staircase, not {type(form).__name__}")
 
 
@@ -80,6 +91,10 @@ def build_form_with_parameters(datapath: Datapath, word: Word, form: Form, param
             return _build_affine(datapath, word, form, parameters)
         case ThresholdForm():
             return _build_thresholds(datapath, word, form, parameters)
+        case StepForm():
+            return _build_steps(datapath, word, form, parameters)
+        case TableForm():
+            return _build_table(datapath, word, form, parameters)
     raise ConfigurationError(f"A form must be one of those in rtl4ml.staircase, not {type(form).__name__}")
 
 
@@ -97,6 +112,10 @@ def select_rows(form: Form, rows: list[int]) -> Form:
             return replace(form, multiplier=form.multiplier[rows], offset=form.offset[rows], exceptions=exceptions)
         case ThresholdForm():
             return replace(form, thresholds=form.thresholds[rows], base=form.base[rows], sign=form.sign[rows])
+        case StepForm():
+            return replace(form, positions=form.positions[rows], codes=form.codes[rows])
+        case TableForm():
+            return replace(form, low=form.low[rows], codes=form.codes[rows])
     raise ConfigurationError(f"A form must be one of those in rtl4ml.staircase, not {type(form).__name__}")
 
 
@@ -162,7 +181,7 @@ def _build_affine(datapath: Datapath, word: Word, form: AffineForm, parameters: 
 
 def _build_thresholds(datapath: Datapath, word: Word, form: ThresholdForm, parameters: Mapping[str, Word]) -> Word:
     if form.levels > COMPARATORS:
-        count = _search(datapath, word, form, parameters["row"])
+        count = _search(datapath, word, form.thresholds, parameters["row"])
     else:
         thresholds = [parameters[f"threshold_{k}"] for k in range(form.levels)]
         count = datapath.sum([datapath.at_least(word, threshold) for threshold in thresholds])
@@ -171,23 +190,83 @@ def _build_thresholds(datapath: Datapath, word: Word, form: ThresholdForm, param
     return datapath.select(rising, datapath.add(base, count), datapath.subtract(base, count))
 
 
-def _search(datapath: Datapath, word: Word, form: ThresholdForm, row: Word) -> Word:
-    """Count the thresholds reached by binary search: each comparison, with a table of its own, gives one bit."""
-    bits = form.levels.bit_length()
+def _build_steps(datapath: Datapath, word: Word, form: StepForm, parameters: Mapping[str, Word]) -> Word:
+    if form.levels > COMPARATORS:
+        count = _search(datapath, word, form.positions, parameters["row"])
+        bits = form.levels.bit_length()
+        missing = (1 << bits) - form.levels - 1
+        codes = np.pad(form.codes, ((0, 0), (0, missing)), mode="edge").reshape(-1)
+        return _look_up(datapath, datapath.add(datapath.shift_left(parameters["row"], bits), count), codes)
+
+    def choose(first: int, last: int) -> Word:
+        """The code among those from `first` to `last`, by halves."""
+        if first == last:
+            return parameters[f"code_{first}"]
+        middle = (first + last + 1) // 2
+        reached = datapath.at_least(word, parameters[f"position_{middle - 1}"])
+        return datapath.select(reached, choose(middle, last), choose(first, middle - 1))
+
+    return choose(0, form.levels)
+
+
+def _build_table(datapath: Datapath, word: Word, form: TableForm, parameters: Mapping[str, Word]) -> Word:
+    offset = parameters["offset"]
+    if offset.low == offset.high:
+        # One row: x itself is the index.
+        at = np.arange(word.low, word.high + 1) + offset.low
+        return _look_up(datapath, word, form.codes.reshape(-1)[np.clip(at, 0, form.codes.size - 1)], word.low)
+    index = datapath.narrow(datapath.add(word, offset), 0, form.codes.size - 1)
+    return _look_up(datapath, index, form.codes.reshape(-1))
+
+
+def _look_up(datapath: Datapath, index: Word, values: Codes, first: int = 0) -> Word:
+    """`values[index - first]`, by tables of `TABLE_BITS` index bits and multiplexers behind them."""
+    values = values[index.low - first : index.high - first + 1]
+    if len(values) == 1:
+        return datapath.constant(int(values[0]))
+    if len(values) <= 1 << TABLE_BITS:
+        return datapath.table(index, values.tolist())
+    # The lowest bits are the index of all tables, the next ones choose between them.
+    low = datapath.low_bits(index, TABLE_BITS)
+    part = datapath.shift_right(index, TABLE_BITS)
+    size = 1 << TABLE_BITS
+    values = np.pad(values, (index.low - (part.low << TABLE_BITS), 0), mode="edge")
+    values = np.pad(values, (0, (part.high - part.low + 1) * size - len(values)), mode="edge")
+    words = [
+        datapath.table(low, values[start : start + size].tolist())
+        if np.any(values[start : start + size] != values[start])
+        else datapath.constant(int(values[start]))
+        for start in range(0, len(values), size)
+    ]
+    return _select_word(datapath, part, words, part.low)
+
+
+def _select_word(datapath: Datapath, index: Word, words: list[Word], first: int) -> Word:
+    """`words[index - first]`, by halves."""
+    if len(words) == 1:
+        return words[0]
+    middle = len(words) // 2
+    upper = datapath.at_least(index, datapath.constant(first + middle))
+    left = _select_word(datapath, index, words[:middle], first)
+    return datapath.select(upper, _select_word(datapath, index, words[middle:], first + middle), left)
+
+
+def _search(datapath: Datapath, word: Word, thresholds: Codes, row: Word) -> Word:
+    """Count the thresholds (rows, levels) reached by binary search: each comparison, with its table, gives a bit."""
+    rows, levels = thresholds.shape
+    bits = levels.bit_length()
     # Thresholds beyond the domain are never reached, whatever they are.
-    missing = np.full((form.rows, (1 << bits) - 1 - form.levels), np.iinfo(np.int64).max)
-    thresholds = np.minimum(np.concatenate([form.thresholds, missing], axis=1), word.high + 1)
+    missing = np.full((rows, (1 << bits) - 1 - levels), np.iinfo(np.int64).max)
+    thresholds = np.minimum(np.concatenate([thresholds, missing], axis=1), word.high + 1)
     thresholds = np.maximum(thresholds, word.low)
     count = datapath.constant(0)
     for step in range(bits):
         # The middle thresholds of the 2**step parts, rows one after the other.
         middle = thresholds[:, (1 << (bits - step - 1)) - 1 :: 1 << (bits - step)]
         index = datapath.add(datapath.shift_left(row, step), count)
-        flat = middle.reshape(-1)[index.low : index.high + 1].tolist()
-        middle_one = datapath.table(index, flat) if len(flat) > 1 else datapath.constant(flat[0])
-        bit = datapath.at_least(word, middle_one)
+        bit = datapath.at_least(word, _look_up(datapath, index, middle.reshape(-1)))
         count = datapath.add(datapath.shift_left(count, 1), bit)
-    return datapath.narrow(count, 0, form.levels)
+    return datapath.narrow(count, 0, levels)
 
 
 @dataclass(frozen=True, eq=False)

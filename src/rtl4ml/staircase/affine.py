@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from rtl4ml.formats import Codes, Rounding
 from rtl4ml.staircase.function import Staircase
-from rtl4ml.staircase.shift import reflect
+from rtl4ml.staircase.shift import reflect, simplest
 
-MAX_SHIFT = 30
-MAX_MULTIPLIER_BITS = 24
+MAX_SHIFT = 40
+LARGEST_MULTIPLIER = (1 << 24) - 1
 MAX_EXCEPTIONS = 16
 MAX_SLACK = 64
 
@@ -107,7 +107,7 @@ def _multiplier_range(points: _Points, shift: int) -> tuple[int, int] | None:
     if np.any((dt == 0) & (dk < 0)):
         return None
     right, left = dt > 0, dt < 0
-    highest = int((dk[right] // dt[right]).min()) if right.any() else 1 << MAX_MULTIPLIER_BITS
+    highest = int((dk[right] // dt[right]).min()) if right.any() else 1 << 62
     lowest = int((-(dk[left] // -dt[left])).max()) if left.any() else 0
     lowest = max(lowest, 0)
     return (lowest, highest) if lowest <= highest else None
@@ -124,11 +124,11 @@ def _offset_range(points: _Points, shift: int, multiplier: int) -> tuple[int, in
     return lowest, lowest if highest is None else highest
 
 
-def _smallest_shift(points: _Points, start: int = 0) -> int | None:
+def _smallest_shift(points: _Points, largest: int) -> int | None:
     """A solution at S gives one at S + 1 (double both), so bisection finds the smallest S."""
-    if _multiplier_range(points, MAX_SHIFT) is None:
+    if _multiplier_range(points, largest) is None:
         return None
-    low, high = start - 1, MAX_SHIFT
+    low, high = -1, largest
     while high - low > 1:
         middle = (low + high) // 2
         if _multiplier_range(points, middle) is None:
@@ -136,15 +136,6 @@ def _smallest_shift(points: _Points, start: int = 0) -> int | None:
         else:
             high = middle
     return high
-
-
-def _simplest(low: int, high: int) -> int:
-    """The integer in [low, high] with most trailing zeros: the cheapest constant, the first of equals."""
-    for bit in range(max(abs(low), abs(high)).bit_length(), -1, -1):
-        candidate = -(-low >> bit) << bit
-        if candidate <= high:
-            return candidate
-    return low
 
 
 def _row_exceptions(
@@ -189,7 +180,10 @@ def _fit_row_with_exceptions(
     else:
         return None
     best: tuple[int, int, list[tuple[int, int]]] | None = None
-    for m in sorted({span[0], span[1], sum(span) // 2, _simplest(*span)}):
+    if span[0] > LARGEST_MULTIPLIER:
+        return None
+    span = span[0], min(span[1], LARGEST_MULTIPLIER)
+    for m in sorted({span[0], span[1], sum(span) // 2, simplest(*span)}):
         lowest, highest = _offset_range(points, shift, m)
         for b in sorted({lowest + (highest - lowest) * i // 32 for i in range(33)}):
             pairs = _row_exceptions(staircase, row, m, b, shift, low, high)
@@ -207,6 +201,7 @@ def fit_affine(staircase: Staircase) -> AffineForm | None:
     low, high = staircase.code_low, staircase.code_high
     if (
         staircase.steps == 0
+        or not staircase.monotone
         or staircase.low.min() < -(1 << 38)
         or staircase.high.max() >= 1 << 38
         or staircase.steps > 1 << 12
@@ -216,7 +211,9 @@ def fit_affine(staircase: Staircase) -> AffineForm | None:
     mirrored = reflect(staircase) if any(falling) else staircase
     rows = [mirrored if down else staircase for down in falling]
     points = [_conditions(s, row, low, high) for row, s in enumerate(rows)]
-    shifts = [_smallest_shift(p) for p in points]
+    # Codes times 2**S must stay far from 63 bits.
+    largest = min(MAX_SHIFT, 60 - max(abs(low), abs(high)).bit_length())
+    shifts = [_smallest_shift(p, largest) for p in points]
     # Exceptions must not cost a coarser line: give such rows a shift at which slack decides, not the grid of M.
     shift = max([s for s in shifts if s is not None], default=0)
     if any(s is None for s in shifts):
@@ -230,15 +227,15 @@ def fit_affine(staircase: Staircase) -> AffineForm | None:
         elif s is not None:
             span = _multiplier_range(p, shift)
             assert span is not None
-            m = _simplest(*span)
-            b = _simplest(*_offset_range(p, shift, m))
+            if span[0] > LARGEST_MULTIPLIER:
+                return None
+            m = simplest(span[0], min(span[1], LARGEST_MULTIPLIER))
+            b = simplest(*_offset_range(p, shift, m))
         else:
             fitted = _fit_row_with_exceptions(rising, row, shift, low, high)
             if fitted is None:
                 return None
             m, b, pairs = fitted
-        if m.bit_length() > MAX_MULTIPLIER_BITS:
-            return None
         sign = -1 if falling[row] else 1
         multiplier[row], offset[row] = sign * m, b
         exceptions.append(tuple(sorted((sign * x, y) for x, y in pairs)))

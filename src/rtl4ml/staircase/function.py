@@ -1,4 +1,4 @@
-"""The staircase itself: a monotone function from integers to integers, one a channel, on a finite domain."""
+"""The staircase itself: a function from integers to integers, one a channel, on a finite domain, as its steps."""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ TABLE_ENTRIES = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Staircase:
-    """A monotone integer function per channel, stored as its steps.
+    """An integer function per channel, stored as its steps, which may go up and down.
 
     `f(x) = first` below `positions[0]`, `codes[i]` from `positions[i]` up to the next position. Rows are channels, or
     one row that all channels share.
@@ -36,32 +36,68 @@ class Staircase:
     codes: tuple[Codes, ...]
 
     def __post_init__(self) -> None:
-        """Check that every row is a strictly monotone staircase inside its domain.
+        """Check that the steps of every row are real ones, in order and inside its domain.
 
         Raises:
-            ModelError: a row is not.
+            ModelError: those of a row are not.
         """
         for row, (where, what) in enumerate(zip(self.positions, self.codes, strict=True)):
             whole = np.concatenate([self.first[row : row + 1], what])
-            rises = np.diff(whole)
-            if len(where) and not (
-                (np.all(rises > 0) or np.all(rises < 0))
-                and np.all(np.diff(where) > 0)
-                and where[0] > self.low[row]
-                and where[-1] <= self.high[row]
+            if len(where) != len(what) or (
+                len(where)
+                and not (
+                    np.all(np.diff(whole) != 0)
+                    and np.all(np.diff(where) > 0)
+                    and where[0] > self.low[row]
+                    and where[-1] <= self.high[row]
+                )
             ):
-                raise ModelError(f"Staircase must be monotone on its domain, not as it is in channel {row}")
+                raise ModelError(
+                    "Steps of a staircase must change the code, ascend and lie in its domain, not be as in channel "
+                    f"{row}"
+                )
 
     @property
     def rows(self) -> int:
         """Number of distinct functions: 1 when all channels share one."""
         return len(self.first)
 
+    def whole(self, row: int) -> Codes:
+        """Codes of a row in the order of its domain, int64 (steps + 1,)."""
+        return np.concatenate([self.first[row : row + 1], self.codes[row]])
+
+    @functools.cached_property
+    def monotone(self) -> bool:
+        """Whether every row either never falls or never rises."""
+        jumps = (np.diff(self.whole(row)) for row in range(self.rows))
+        return all(bool(np.all(jump > 0) or np.all(jump < 0)) for jump in jumps)
+
     @functools.cached_property
     def code_ends(self) -> tuple[Codes, Codes]:
         """Lowest and highest code of each row, int64 (rows,) each."""
-        last = np.array([c[-1] if len(c) else f for f, c in zip(self.first, self.codes, strict=True)], np.int64)
-        return np.minimum(self.first, last), np.maximum(self.first, last)
+        rows = [self.whole(row) for row in range(self.rows)]
+        return np.array([r.min() for r in rows], np.int64), np.array([r.max() for r in rows], np.int64)
+
+    def reach(self, low: Codes, high: Codes) -> tuple[Codes, Codes]:
+        """Lowest and highest code of each channel on a part of the domain.
+
+        Args:
+            low: int64 (n,), lowest x of each channel.
+            high: int64 (n,), highest.
+
+        Returns:
+            int64 (n,) each.
+        """
+        if self.monotone:
+            codes = np.sort(self.evaluate(np.stack([low, high])).astype(np.int64), axis=0)
+            return codes[0], codes[1]
+        lows, highs = np.empty(len(low), np.int64), np.empty(len(low), np.int64)
+        for channel, ends in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            row = channel if self.rows > 1 else 0
+            first, last = np.searchsorted(self.positions[row], ends, side="right")
+            part = self.whole(row)[first : last + 1]
+            lows[channel], highs[channel] = part.min(), part.max()
+        return lows, highs
 
     @property
     def code_low(self) -> int:
@@ -80,11 +116,10 @@ class Staircase:
 
     def at(self, row: int, x: Codes) -> Codes:
         """Codes of one row at the integers x, any shape. x must lie in the row's domain."""
-        whole = np.concatenate([self.first[row : row + 1], self.codes[row]])
-        return whole[np.searchsorted(self.positions[row], x, side="right")]
+        return self.whole(row)[np.searchsorted(self.positions[row], x, side="right")]
 
     def corners(self, row: int) -> tuple[Codes, Codes]:
-        """Both ends of every step and of the domain: a monotone function equal here is equal everywhere."""
+        """Both ends of every step and of the domain: where a row is monotone, a monotone function equal here is it."""
         where = self.positions[row]
         x = np.unique(np.concatenate([[self.low[row]], where - 1, where, [self.high[row]]]))
         return x, self.at(row, x)
@@ -98,7 +133,7 @@ class Staircase:
         parts = []
         for row in range(self.rows):
             edges = np.concatenate([[self.low[row]], self.positions[row], [self.high[row] + 1]])
-            parts.append(np.repeat(np.concatenate([self.first[row : row + 1], self.codes[row]]), np.diff(edges)))
+            parts.append(np.repeat(self.whole(row), np.diff(edges)))
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         return np.concatenate(parts).astype(np.float32), starts - self.low
 

@@ -11,6 +11,8 @@ from rtl4ml.staircase.function import Staircase
 
 MAX_SHIFT = 48
 MAX_LEFT_SHIFT = 16
+ESTIMATES = 3
+NEVER_LOW, NEVER_HIGH = -(1 << 62), 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +83,8 @@ class ShiftForm:
         return np.minimum(y, dtype(self.high), out=y)
 
 
-def _boundary(code: int, shift: int, rounding: Rounding) -> int:
-    """The lowest t that rounds to `code` or more."""
+def _boundary(code: Codes, shift: int, rounding: Rounding) -> Codes:
+    """The lowest t that rounds to `code` or more, int64 of any shape."""
     one = 1 << shift
     half = one >> 1
     if shift == 0:
@@ -95,9 +97,9 @@ def _boundary(code: int, shift: int, rounding: Rounding) -> int:
         case Rounding.HALF_TOWARD:
             return code * one - half + (code > 0)
         case Rounding.AWAY:
-            return (code - 1) * one + 1 if code > 0 else code * one
+            return np.where(code > 0, (code - 1) * one + 1, code * one)
         case Rounding.TOWARD:
-            return code * one if code > 0 else (code - 1) * one + 1
+            return np.where(code > 0, code * one, (code - 1) * one + 1)
         case Rounding.FLOOR:
             return code * one
 
@@ -109,27 +111,44 @@ def reflect(staircase: Staircase) -> Staircase:
     return Staircase(-staircase.high, -staircase.low, first, tuple((1 - p)[::-1] for p in staircase.positions), codes)
 
 
-def _slope_bits(staircase: Staircase, row: int) -> int | None:
-    """log2 of the distance of a row's steps (negative: several codes a step); None with fewer than two steps."""
+def _slope_bits(staircase: Staircase, row: int, estimate: int) -> int | None:
+    """log2 of the distance of a row's steps (negative: several codes a step); None with fewer than two steps.
+
+    The outer steps may be cut by saturation, half-even steps lie close and far by turns, and rounding away from or
+    toward zero has one odd distance there: so the inner steps, the middle of all distances and all steps are asked in
+    turn.
+    """
     where, codes = staircase.positions[row], staircase.codes[row]
-    # The outer steps may be cut by saturation, so they count only where there are no others.
-    inner = slice(1, -1) if len(where) > 3 else slice(None)
     if len(where) < 2:
         return None
-    return round(np.log2((where[inner][-1] - where[inner][0]) / (codes[inner][-1] - codes[inner][0])))
+    if estimate == 1:
+        return round(np.log2(np.median(np.diff(where) / np.diff(codes))))
+    chosen = slice(1, -1) if estimate == 0 and len(where) > 3 else slice(None)
+    return round(np.log2((where[chosen][-1] - where[chosen][0]) / (codes[chosen][-1] - codes[chosen][0])))
 
 
-def _row_offset(staircase: Staircase, row: int, shift: int, left: int, rounding: Rounding, low: int, high: int) -> int:
-    """The offset that one step fixes; where there is no step, one that keeps the row's constant."""
-    where, codes, first = staircase.positions[row], staircase.codes[row], int(staircase.first[row])
-    if len(where):
-        inside = np.flatnonzero(codes < high)
-        step = int(inside[0]) if len(inside) else 0
-        # A step of several codes means left > shift; below `high` its code is hit exactly.
-        return _boundary(int(codes[step]), shift, rounding) - (int(where[step]) << left)
-    if first == low:
-        return _boundary(low + 1, shift, rounding) - 1 - (int(staircase.high[row]) << left)
-    return _boundary(first, shift, rounding) - (int(staircase.low[row]) << left)
+def simplest(low: int, high: int) -> int:
+    """The integer in [low, high] with most trailing zeros: the cheapest constant, the first of equals."""
+    if low <= 0 <= high:
+        return 0
+    for bit in range(max(abs(low), abs(high)).bit_length(), -1, -1):
+        candidate = -(-low >> bit) << bit
+        if candidate <= high:
+            return candidate
+    return low
+
+
+def _row_offset(x: Codes, y: Codes, shift: int, left: int, rounding: Rounding, low: int, high: int) -> int | None:
+    """The simplest offset that gives the codes y at the integers x, or None."""
+    t = x << left
+    above, below = y > low, y < high
+    lowest = (_boundary(y[above], shift, rounding) - t[above]).max(initial=NEVER_LOW)
+    highest = (_boundary(y[below] + 1, shift, rounding) - 1 - t[below]).min(initial=NEVER_HIGH)
+    if lowest > highest:
+        return None
+    if lowest == NEVER_LOW:
+        return int(highest)
+    return int(lowest) if highest == NEVER_HIGH else simplest(int(lowest), int(highest))
 
 
 def _fit(staircase: Staircase, bits: list[int | None], rounding: Rounding, sign: int) -> ShiftForm | None:
@@ -142,8 +161,11 @@ def _fit(staircase: Staircase, bits: list[int | None], rounding: Rounding, sign:
         return None
     offset = np.zeros(staircase.rows, np.int64)
     for row in range(staircase.rows):
-        offset[row] = _row_offset(staircase, row, shift, int(left[row]), rounding, low, high)
         x, y = staircase.corners(row)
+        found = _row_offset(x, y, shift, int(left[row]), rounding, low, high)
+        if found is None:
+            return None
+        offset[row] = found
         alone = ShiftForm(shift, left[row : row + 1], offset[row : row + 1], 1, rounding, low, high)
         if not np.array_equal(alone.evaluate(x), y):
             return None
@@ -155,22 +177,26 @@ def _fit(staircase: Staircase, bits: list[int | None], rounding: Rounding, sign:
 def fit_shift(staircase: Staircase) -> ShiftForm | None:
     """The shift form that equals the staircase on its whole domain, or None.
 
-    The distance of a row's steps gives its shift and one step its offset; where no row has two steps, no shift is
-    evident and thresholds
-    serve as well. The simplest rounding is preferred. The form is monotone, so equality at both ends of every step
-    proves it.
+    The distance of a row's steps gives its shift, and all its steps together its offset; where no row has two steps, no
+    shift is evident and thresholds serve as well. The simplest rounding is preferred. The form is monotone, so equality
+    at both ends of every step proves it.
     """
+    if not staircase.monotone:
+        return None
     falling = [bool(len(c)) and c[0] < f for f, c in zip(staircase.first, staircase.codes, strict=True)]
     moving = [bool(len(c)) for c in staircase.codes]
     if any(falling) and falling != moving:
         return None
     sign = -1 if any(falling) else 1
     rising = reflect(staircase) if sign < 0 else staircase
-    bits = [_slope_bits(rising, row) for row in range(rising.rows)]
-    if all(b is None for b in bits):
-        return None
-    for rounding in Rounding:
-        form = _fit(rising, bits, rounding, sign)
-        if form is not None:
-            return form
+    tried: list[list[int | None]] = []
+    for estimate in range(ESTIMATES):
+        bits = [_slope_bits(rising, row, estimate) for row in range(rising.rows)]
+        if bits in tried or all(b is None for b in bits):
+            continue
+        tried.append(bits)
+        for rounding in Rounding:
+            form = _fit(rising, bits, rounding, sign)
+            if form is not None:
+                return form
     return None

@@ -17,7 +17,7 @@ TARGETS: Mapping[str, str] = {
     "ecp5": "synth_ecp5 -top {top}",
     "ice40": "synth_ice40 -dsp -top {top}",
 }
-"""Yosys command by device family: AMD UltraScale+, AMD 7 series, Lattice ECP5, Lattice iCE40 (UltraPlus for its multipliers)."""
+"""Yosys command by family: AMD UltraScale+ and 7 series, Lattice ECP5 and iCE40 (UltraPlus for its multipliers)."""
 
 _LUT = re.compile(r"LUT[1-6]|SB_LUT4")
 _FLIP_FLOP = re.compile(r"FD[RSCP]E(_1)?|TRELLIS_FF|SB_DFF\w*")
@@ -57,7 +57,7 @@ class Resources:
         lut_memory: lookup tables used as memory or as shift registers.
         ff: flip-flops.
         dsp: multiplier blocks.
-        bram: block memories: of 18 Kibit on AMD parts, where a RAMB36 counts two, of 16 Kibit (18 with parity) on ECP5, of 4 Kibit on iCE40.
+        bram: block memories: of 18 Kibit on AMD parts, where a RAMB36 counts two, and on ECP5; of 4 Kibit on iCE40.
         carry: carry cells: of four bits on AMD parts as Yosys maps them, of two on ECP5, of one on iCE40.
         other: the rest by name, such as inverters and the multiplexers behind lookup tables.
     """
@@ -107,7 +107,8 @@ def synthesize(files: Mapping[str, str], top: str, target: str = "xcup") -> Reso
     if target not in TARGETS:
         raise ConfigurationError(f"Target must be one of {', '.join(TARGETS)}, not {target!r}")
     names = [f"source{index}.v" for index in range(len(files))]
-    script = [*(f"read_verilog {name}" for name in names), TARGETS[target].format(top=top), "tee -o cells.json stat -json"]
+    reading = [f"read_verilog {name}" for name in names]
+    script = [*reading, TARGETS[target].format(top=top), "tee -o cells.json stat -json"]
 
     def build(folder: Path) -> None:
         for name, text in zip(names, files.values(), strict=True):

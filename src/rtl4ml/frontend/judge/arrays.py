@@ -22,3 +22,12 @@ def outside(shape: tuple[int, ...]) -> tuple[int, ...]:
 def expand(array: Array, rank: int) -> Array:
     """Insert axes of length 1 after the sample axis, until a sample has `rank` dimensions."""
     return array.reshape(array.shape[0], *(1,) * (rank + 1 - array.ndim), *array.shape[1:])
+
+
+def is_integer(array: Array) -> bool:
+    """Whether an array's type is one of integers, the 4-bit ones included, which NumPy itself does not know."""
+    return array.dtype.kind in "iu" or array.dtype.name in PACKED
+
+
+PACKED = {"int4": np.int8, "uint4": np.uint8}
+"""Types that onnxruntime neither takes nor gives as arrays, and the wider ones that they cross the border in."""

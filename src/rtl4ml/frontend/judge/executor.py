@@ -89,6 +89,7 @@ class Executor:
         output_names: the graph's outputs.
         constants: tensors that do not depend on the input, by name, as the file has them.
         shapes: shape of every tensor for one sample.
+        opset: version of the standard operators.
     """
 
     def __init__(self, model: onnx.ModelProto | str | os.PathLike[str]):
@@ -105,6 +106,7 @@ class Executor:
         self._dtype = helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
         self._annotations = _Annotations(graph)
         opset = {entry.domain: entry.version for entry in model.opset_import}
+        self.opset: int = opset.get("", opset.get("ai.onnx", 1))
         nodes = [Node(node, opset) for node in graph.node]
         self.producers: dict[str, Step] = {}
         self._sample: dict[str, Array] = {}
@@ -142,9 +144,13 @@ class Executor:
 
     @property
     def quantizers(self) -> tuple[str, ...]:
-        """Outputs of the Quant and BipolarQuant nodes whose input depends on the graph's input."""
+        """Tensors of codes that depend on the graph's input: outputs of qonnx's quantizers, and integers."""
         return tuple(
-            name for name in self._dynamic if name in self.producers and self.producers[name].quantizer is not None
+            name
+            for name in self._dynamic
+            if name in self.producers
+            and (self.producers[name].quantizer is not None or self.producers[name].integer)
+            and name == self.producers[name].name
         )
 
     def _run_chunks(

@@ -8,6 +8,7 @@ initializer would be packed, and multiplied by another kernel); the session is k
 import copy
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -16,7 +17,7 @@ from qonnx.custom_op.registry import getCustomOp, is_custom_op
 from qonnx.util.basic import get_preferred_qonnx_opset, qonnx_make_model
 
 from rtl4ml.errors import ModelError
-from rtl4ml.frontend.judge.arrays import Array
+from rtl4ml.frontend.judge.arrays import PACKED, Array
 
 QONNX_DOMAIN = "qonnx.custom_op.general"
 _CUSTOM_DOMAINS = ("qonnx.custom_op.", "onnx.brevitas", "finn.custom_op.")
@@ -39,6 +40,16 @@ def describe(node: onnx.NodeProto) -> str:
     return f"node {node.name or node.output[0]!r} ({node.op_type})"
 
 
+def _wide(name: str, array: Array) -> str:
+    """Name of the model's input for an array."""
+    return f"{name}.wide" if array.dtype.name in PACKED else name
+
+
+def _widened(array: Array) -> Array:
+    """An array as onnxruntime takes it."""
+    return array.astype(PACKED[array.dtype.name]) if array.dtype.name in PACKED else array
+
+
 class Node:
     """One node of the file.
 
@@ -59,6 +70,8 @@ class Node:
         self._version = opset.get(node.domain, get_preferred_qonnx_opset())
         if node.domain == "" and self.proto.domain:
             self._version = get_preferred_qonnx_opset()
+        self._default_version = opset.get("", opset.get("ai.onnx", 1))
+        self._types: list[np.dtype | None] = [None] * len(self.outputs)
         # qonnx imports the module that a domain names; a file shall not choose which.
         self.custom = self.proto.domain.startswith(_CUSTOM_DOMAINS) and is_custom_op(self.proto.domain, self.op_type)
         self._sessions: dict[bool, onnxruntime.InferenceSession] = {}
@@ -69,6 +82,11 @@ class Node:
                 raise ModelError(
                     f"{describe(self.proto)} must be in a version that qonnx has, not {self._version}"
                 ) from error
+
+    @property
+    def operator_version(self) -> int:
+        """Version of a custom operator that runs: the highest that qonnx has up to the model's import."""
+        return int(getattr(self._operator, "onnx_opset_version", 1))
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Value of an attribute; of a custom operator, qonnx's default where the file has none."""
@@ -98,29 +116,59 @@ class Node:
             return [np.asarray(context[name]) for name in self.outputs]
         if many not in self._sessions:
             self._sessions[many] = self._open(inputs, many)
+        session = self._sessions[many]
+        feed = {_wide(name, array): _widened(array) for name, array in inputs.items()}
         try:
-            results: list[Array] = self._sessions[many].run(self.outputs, inputs)
+            results: list[Array] = session.run([output.name for output in session.get_outputs()], feed)
         except Exception as error:  # as in _open
             raise ModelError(f"{describe(self.proto)} must run on its inputs, not fail: {error}") from error
-        return results
+        return [
+            result if kind is None else result.astype(kind) for result, kind in zip(results, self._types, strict=True)
+        ]
 
     def _open(self, inputs: dict[str, Array], many: bool) -> onnxruntime.InferenceSession:
         """Open a session on this node alone."""
+        session = self._session([self.proto], self.outputs, inputs, many)
+        packed = {o.name: o.type[7:-1] for o in session.get_outputs() if o.type[7:-1] in PACKED}
+        kinds = {name: np.dtype(getattr(ml_dtypes, kind)) for name, kind in packed.items()}
+        if packed:  # onnxruntime cannot hand out 4-bit integers: wider ones leave the model
+            casts = [
+                helper.make_node(
+                    "Cast", [name], [f"{name}.wide"], to=helper.np_dtype_to_tensor_dtype(np.dtype(PACKED[kind]))
+                )
+                for name, kind in packed.items()
+            ]
+            outputs = [f"{name}.wide" if name in packed else name for name in self.outputs]
+            session = self._session([self.proto, *casts], outputs, inputs, many)
+        self._types = [kinds.get(name) for name in self.outputs]
+        return session
+
+    def _session(
+        self, nodes: list[onnx.NodeProto], outputs: list[str], inputs: dict[str, Array], many: bool
+    ) -> onnxruntime.InferenceSession:
+        """A session on nodes whose inputs are all graph inputs; 4-bit ones come in wider and are cast."""
+        casts = [
+            helper.make_node("Cast", [_wide(name, array)], [name], to=helper.np_dtype_to_tensor_dtype(array.dtype))
+            for name, array in inputs.items()
+            if array.dtype.name in PACKED
+        ]
         graph = helper.make_graph(
-            [self.proto],
+            [*casts, *nodes],
             "single-node-exec",
             [
                 helper.make_tensor_value_info(
-                    name,
-                    helper.np_dtype_to_tensor_dtype(array.dtype),
+                    _wide(name, array),
+                    helper.np_dtype_to_tensor_dtype(_widened(array).dtype),
                     [None] * array.ndim if many else array.shape,
                 )
                 for name, array in inputs.items()
             ],
-            [onnx.ValueInfoProto(name=name) for name in self.outputs],
+            [onnx.ValueInfoProto(name=name) for name in outputs],
         )
         model = qonnx_make_model(graph)
-        model.opset_import[0].version = self._version
+        model.opset_import[0].version = self._default_version
+        if self.proto.domain not in ("", "ai.onnx"):
+            model.opset_import.append(helper.make_opsetid(self.proto.domain, self._version))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3

@@ -46,6 +46,56 @@ def bipolar_codes(x: Array) -> Array:
     return np.where(x >= 0.0, np.ones_like(x), -np.ones_like(x))
 
 
+class Truncation:
+    """One Trunc node: the same as `Quantizer`.
+
+    Args:
+        name: the node's output, for messages.
+        attribute: the node's attribute of a name, qonnx's default where the file has none.
+        version: of the operator.
+    """
+
+    def __init__(self, name: str, attribute: Callable[[str], Any], version: int):
+        self.name, self.version = name, version
+        self.rounding_mode = str(attribute("rounding_mode"))
+        if version > 1:
+            self.signed, self.narrow = int(attribute("signed")), int(attribute("narrow"))
+
+    def _divisor(self, parameters: list[Array]) -> Array:
+        """What the codes are divided by, from the node's inputs but X."""
+        if self.version == 1:
+            scale: Array = 2.0 ** (parameters[2] - parameters[3])
+            return scale
+        return np.asarray(2 ** np.round(np.log2(parameters[3] / parameters[0])))
+
+    def codes(self, inputs: list[Array]) -> IntArray:
+        """Codes from the node's inputs (X, scale, zero point, input bits, [output scale,] output bits).
+
+        Raises:
+            ModelError: a code is NaN.
+        """
+        x, scale, zero_point = inputs[:3]
+        with np.errstate(all="ignore"):
+            y = np.round(x / scale + zero_point) / self._divisor(inputs[1:])
+            if self.version > 1:
+                low = np.asarray(min_int(self.signed, self.narrow, inputs[5]))
+                high = np.asarray(max_int(self.signed, self.narrow, inputs[5]))
+                y = np.where(y > high, high.astype(y.dtype), y)
+                y = np.where(y < low, low.astype(y.dtype), y)
+            return integers(resolve_rounding_mode(self.rounding_mode)(y), self.name)
+
+    def values(self, codes: IntArray, inputs: list[Array]) -> Array:
+        """The node's output for given codes; inputs as for `codes`."""
+        scale, zero_point = self.format(inputs[1:])
+        return np.asarray((codes.astype(np.result_type(*inputs[:3])) - zero_point) * scale)
+
+    def format(self, parameters: list[Array]) -> tuple[Array, Array]:
+        """Return scale and zero point of the codes, from the node's inputs but X."""
+        if self.version == 1:
+            return parameters[0], parameters[1]
+        return parameters[3], np.asarray(parameters[1] / self._divisor(parameters))
+
+
 class Quantizer:
     """One Quant, IntQuant or BipolarQuant node: codes from inputs, values from codes.
 

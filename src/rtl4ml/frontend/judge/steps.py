@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtl4ml.errors import ModelError
-from rtl4ml.frontend.judge.arrays import Array, IntArray, expand
+from rtl4ml.frontend.judge.arrays import Array, IntArray, expand, is_integer
 from rtl4ml.frontend.judge.nodes import Node, describe
-from rtl4ml.frontend.judge.quantizers import Quantizer
+from rtl4ml.frontend.judge.quantizers import Quantizer, Truncation
 
-RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
 LAYOUT = (*RESHAPING, "Transpose")
-ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Max", "Min", "Relu", "Clip", "LeakyRelu", "PRelu")
+ELEMENTWISE = ("Cast", "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Max", "Min", "Relu", "Clip", "LeakyRelu", "PRelu")
 PER_CHANNEL = ("BatchNormalization", "QuantizeLinear", "DequantizeLinear")
 
 
@@ -56,9 +56,13 @@ class Step:
         self._shapes = {name: sample[name].shape for name in (*node.inputs, *node.outputs)}
         self.dynamic = [name for name in dict.fromkeys(node.inputs) if name not in constants]
         self._run = self._choose()
-        self.quantizer: Quantizer | None = None
+        self.quantizer: Quantizer | Truncation | None = None
         if node.custom and node.op_type in Quantizer.OPERATORS:
             self.quantizer = Quantizer(node.op_type, self.name, node.attribute)
+        elif node.custom and node.op_type == "Trunc":
+            self.quantizer = Truncation(self.name, node.attribute, node.operator_version)
+        # A tensor of an integer type holds codes, whatever made them; layout operators only move them.
+        self.integer = is_integer(sample[self.name]) and node.op_type not in (*LAYOUT, "Shape", "Size")
 
     @property
     def batched(self) -> bool:
@@ -71,12 +75,22 @@ class Step:
             batch.values[name] = value
         if self.quantizer is not None and batch.want_codes:
             self._add_codes(batch, self.quantizer)
+        elif self.integer and batch.want_codes:
+            self.add_integers(batch)
 
     def inputs(self, batch: Batch) -> list[Array]:
         """The node's inputs: constants as they are, the others `[count, *shape]`."""
         return [self._constants[name] if name in self._constants else batch.values[name] for name in self.node.inputs]
 
-    def _add_codes(self, batch: Batch, quantizer: Quantizer) -> None:
+    def add_integers(self, batch: Batch) -> None:
+        """Note the codes of an output of an integer type, and let later nodes see the ones given."""
+        values = batch.values[self.name]
+        batch.own_codes[self.name] = batch.codes[self.name] = values.astype(np.int64)
+        if self.name in batch.given:
+            batch.codes[self.name] = batch.given[self.name]
+            batch.values[self.name] = batch.given[self.name].astype(values.dtype)
+
+    def _add_codes(self, batch: Batch, quantizer: Quantizer | Truncation) -> None:
         inputs = self.inputs(batch)
         own = np.broadcast_to(quantizer.codes(inputs), (batch.count, *self._shapes[self.name]))
         batch.own_codes[self.name] = batch.codes[self.name] = own

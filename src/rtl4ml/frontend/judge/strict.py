@@ -7,19 +7,23 @@ Float32 sums depend on the order of their terms. Here every MatMul and Gemm of t
 with an integer sum, the scales as the file has them, `c` the value of Gemm's third input, and one rounding of the
 exact result. An operand is quantized if Quant, IntQuant or BipolarQuant (or DequantizeLinear) made it, layout
 operators in between or not, if it is a constant that lies on a grid (`grids.py`), or if the caller gave its grid.
+Products that the file itself has in integers are summed exactly as well (`integer_product.py`).
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 import onnx
 
 from rtl4ml.errors import ConfigurationError
+from rtl4ml.frontend.judge.alone import OPERATORS, AloneStep
 from rtl4ml.frontend.judge.arrays import Array, FloatArray, IntArray
 from rtl4ml.frontend.judge.executor import Action, Executor, Progress
 from rtl4ml.frontend.judge.grids import Grid, recover
+from rtl4ml.frontend.judge.integer_product import INTEGER_PRODUCTS, IntegerProduct
 from rtl4ml.frontend.judge.product import NotIntegerError, Operand, Product
+from rtl4ml.frontend.judge.reduction import REDUCTIONS, Reduction
 from rtl4ml.frontend.judge.steps import LAYOUT, Batch, Step
 
 
@@ -57,6 +61,7 @@ class StrictJudge(Executor):
         input_grid: scale (a float32 number, or an array that broadcasts to the input's shape) of which all inputs are
             multiples.
         grids: the same for other tensors that no quantizer makes, by name.
+        alone: outputs of elementwise nodes that are computed one value at a time: see `alone.py`.
 
     Raises:
         ModelError: as for `Judge`.
@@ -75,6 +80,7 @@ class StrictJudge(Executor):
         model: onnx.ModelProto | str | os.PathLike[str],
         input_grid: float | Array | None = None,
         grids: Mapping[str, float | Array] | None = None,
+        alone: Container[str] = (),
     ):
         super().__init__(model)
         given = dict(grids or {})
@@ -96,7 +102,7 @@ class StrictJudge(Executor):
             actions.append(_GridCodes(self.input_name, self.grids[self.input_name].scale))
         for action in self._actions:
             assert isinstance(action, Step)
-            actions.append(self._product(action) or action)
+            actions.append(self._alone(action, alone) or self._exact(action) or action)
             if action.name in given:
                 actions.append(_GridCodes(action.name, self.grids[action.name].scale))
             elif action.node.op_type == "DequantizeLinear" and action.name in self.grids:
@@ -136,12 +142,18 @@ class StrictJudge(Executor):
 
     def _along_axis(self, step: Step, tensors: list[Array]) -> tuple[Array, Array]:
         """Scale and zero point of DequantizeLinear, shaped so that they broadcast."""
-        rank = len(self.shapes[step.name])
-        shape = [1] * rank
-        if tensors[0].size > 1:
-            shape[step.node.attribute("axis", 1)] = tensors[0].size
-        scale = tensors[0].reshape(shape)
-        return scale, tensors[1].astype(np.int64).reshape(shape) if len(tensors) > 1 else np.zeros(shape, np.int64)
+        scale = tensors[0]
+        zero_point = tensors[1].astype(np.int64) if len(tensors) > 1 else np.zeros(scale.shape, np.int64)
+        shape = self.shapes[step.name]
+        axis = step.node.attribute("axis", 1)
+        block = step.node.attribute("block_size", 0)
+        if block:
+            blocks = np.arange(shape[axis]) // block
+            return np.take(scale, blocks, axis), np.take(zero_point, blocks, axis)
+        spread = [1] * len(shape)
+        if scale.size > 1:
+            spread[axis] = scale.size
+        return scale.reshape(spread), zero_point.reshape(spread)
 
     def _product(self, step: Step) -> Product | None:
         """The integer product of a MatMul or Gemm node, or None, with the reason in `refused`."""
@@ -159,6 +171,32 @@ class StrictJudge(Executor):
             return None
         self.grids[step.name] = product.grid
         return product
+
+    def _alone(self, step: Step, names: Container[str]) -> Action | None:
+        """A chain's operator, one value at a time; None for others."""
+        lonely = step.name in names and step.node.op_type in OPERATORS and step.dynamic == step.reads[:1]
+        return AloneStep(step, self.constants, self.opset) if lonely else None
+
+    def _exact(self, step: Step) -> Action | None:
+        """The exact sums of a node that adds integers, or None."""
+        return self._product(step) or self._reduction(step) or self._integer_product(step)
+
+    def _integer_product(self, step: Step) -> IntegerProduct | None:
+        """The exact sums of an integer product with constant parameters, or None."""
+        integers = step.node.op_type in INTEGER_PRODUCTS
+        if not integers or any(n not in self.constants for n in step.reads[1:]) or len(self.shapes[step.reads[0]]) < 2:
+            return None
+        return IntegerProduct(step, self.constants, self.shapes[step.name])
+
+    def _reduction(self, step: Step) -> Reduction | None:
+        """The integer sum of a ReduceSum or ReduceMean of a quantized tensor, or None for any other."""
+        if step.node.op_type not in REDUCTIONS:
+            return None
+        try:
+            operand = self._operand(step.reads[0], -1)
+            return Reduction(step, operand, self.constants, len(self.shapes[step.reads[0]]))
+        except NotIntegerError:
+            return None
 
     def _operand(self, name: str, axis: int) -> Operand:
         """Follow an operand through layout operators to where its codes are made."""

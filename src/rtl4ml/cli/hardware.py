@@ -1,0 +1,200 @@
+"""Commands that make and prove hardware: build, verify."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rtl4ml.cli.options import (
+    ArgmaxOption,
+    BenchOption,
+    ChainsOption,
+    ClockOption,
+    ConfigOption,
+    DataOption,
+    DivideOption,
+    ForceOption,
+    FormatOption,
+    FreeOption,
+    JsonOption,
+    LabelsOption,
+    LanesOption,
+    ModelArgument,
+    NameOption,
+    OutputLanesOption,
+    ReuseOption,
+    SamplesOption,
+    WeightsOption,
+    errors,
+)
+from rtl4ml.design import Design, compile
+from rtl4ml.frontend.load import load
+from rtl4ml.graph import Graph
+from rtl4ml.planning.settings import parse_reuse
+from rtl4ml.report import console
+from rtl4ml.report.progress import bars
+from rtl4ml.report.samples import read_samples
+from rtl4ml.report.verification import Verification
+
+
+def design_of(
+    graph: Graph,
+    reuse: str | None,
+    lanes: int | None,
+    output_lanes: int | None,
+    weights: str | None,
+    clock: float | None,
+    free_running: bool,
+    name: str | None,
+    config: Path | None,
+    force: bool,
+    show: Callable[[str, int, int], None],
+) -> Design:
+    """A graph's design from the options of the command line."""
+    settings: dict[str, Any] = {}
+    if reuse is not None:
+        network, layers = parse_reuse(reuse)
+        settings["reuse"] = {**layers, **({} if network is None else {"default": network})}
+    if lanes is not None:
+        settings["lanes"] = lanes
+    if output_lanes is not None:
+        settings["output_lanes"] = output_lanes
+    if weights is not None:
+        settings["weights"] = weights
+    if clock is not None:
+        settings["clock_mhz"] = clock
+    if free_running:
+        settings["backpressure"] = False
+    return compile(
+        graph, name=name, config=config, force=force, progress=lambda stage: show(f"planning {stage}", 0, 1), **settings
+    )
+
+
+def verified(
+    design: Design,
+    data: Path | None,
+    labels: bool,
+    divide: float | None,
+    samples: int | None,
+    bench: bool,
+    show: Callable[[str, int, int], None],
+) -> Verification:
+    """Verify on the data file or on drawn stimuli."""
+    x = y = None
+    if data is not None:
+        x, y = read_samples(data, design.graph.input_shape, divide, labels=labels)
+        if samples:
+            x, y = x[:samples], None if y is None else y[:samples]
+    return design.verify(x, y, samples=samples or 1000, bench=bench, progress=show)
+
+
+def build(
+    model: ModelArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that receives the IP's folder.")] = Path(
+        "build"
+    ),
+    reuse: ReuseOption = None,
+    lanes: LanesOption = None,
+    output_lanes: OutputLanesOption = None,
+    weights: WeightsOption = None,
+    clock: ClockOption = None,
+    free_running: FreeOption = False,
+    name: NameOption = None,
+    input_format: FormatOption = None,
+    chains: ChainsOption = "float32",
+    argmax: ArgmaxOption = False,
+    config: ConfigOption = None,
+    force: ForceOption = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Run the Verilog against the reference and the reference against the file.")
+    ] = False,
+    bench: BenchOption = False,
+    data: DataOption = None,
+    labels: LabelsOption = False,
+    divide: DivideOption = None,
+    samples: SamplesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the IP of a network; with --verify, prove it first."""
+    with errors(as_json):
+        seconds: dict[str, float] = {}
+        with bars() as show:
+            started = time.perf_counter()
+            graph = load(model, input_format, chains, argmax=argmax)
+            seconds["load"] = time.perf_counter() - started
+            started = time.perf_counter()
+            design = design_of(
+                graph, reuse, lanes, output_lanes, weights, clock, free_running, name, config, force, show
+            )
+            seconds["plan"] = time.perf_counter() - started
+            started = time.perf_counter()
+            show("writing Verilog", 0, 1)
+            folder = design.export(output)
+            seconds["export"] = time.perf_counter() - started
+            result = verified(design, data, labels, divide, samples, bench, show) if verify or bench or data else None
+        if as_json:
+            print(json.dumps(_summary(design, folder, seconds, result)))
+        else:
+            out = console.console()
+            out.print(console.plan_table(design.plan))
+            out.print(f"written to {folder}", highlight=False, markup=False, soft_wrap=True)
+            out.print(console.seconds_line(seconds))
+            if result is not None:
+                out.print(console.verification_table(result))
+        if result is not None and not result.passed:
+            raise typer.Exit(1)
+
+
+def _summary(
+    design: Design, folder: Path | None, seconds: dict[str, float], result: Verification | None
+) -> dict[str, Any]:
+    return {
+        "name": design.name,
+        "folder": None if folder is None else str(folder),
+        "plan": design.plan.describe(),
+        "seconds": {step: round(taken, 3) for step, taken in seconds.items()},
+        "verification": None if result is None else result.describe(),
+    }
+
+
+def verify(
+    model: ModelArgument,
+    reuse: ReuseOption = None,
+    lanes: LanesOption = None,
+    output_lanes: OutputLanesOption = None,
+    weights: WeightsOption = None,
+    clock: ClockOption = None,
+    free_running: FreeOption = False,
+    input_format: FormatOption = None,
+    chains: ChainsOption = "float32",
+    argmax: ArgmaxOption = False,
+    config: ConfigOption = None,
+    force: ForceOption = False,
+    data: DataOption = None,
+    labels: LabelsOption = False,
+    divide: DivideOption = None,
+    samples: SamplesOption = None,
+    bench: BenchOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare reference with file, Verilog with reference, cycles with the plan; status 0 only when everything held."""
+    with errors(as_json):
+        with bars() as show:
+            started = time.perf_counter()
+            graph = load(model, input_format, chains, argmax=argmax)
+            design = design_of(
+                graph, reuse, lanes, output_lanes, weights, clock, free_running, None, config, force, show
+            )
+            seconds = {"load and plan": time.perf_counter() - started}
+            result = verified(design, data, labels, divide, samples, bench, show)
+        if as_json:
+            print(json.dumps(_summary(design, None, seconds, result)))
+        else:
+            out = console.console()
+            out.print(console.plan_table(design.plan))
+            out.print(console.verification_table(result))
+        if not result.passed:
+            raise typer.Exit(1)

@@ -1,0 +1,95 @@
+"""What the commands have in common: options, and errors as one line."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtl4ml.errors import Rtl4mlError
+
+ModelArgument = Annotated[Path, typer.Argument(help="QONNX file.", show_default=False)]
+ReuseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reuse",
+        "-r",
+        help="Reuse factor: 8, per layer fc1=4, per kind dense=16; several with commas.",
+        show_default="1",
+    ),
+]
+LanesOption = Annotated[
+    int | None,
+    typer.Option("--lanes", help="Elements of an input beat.", show_default="all, or what the interval needs"),
+]
+OutputLanesOption = Annotated[
+    int | None,
+    typer.Option("--output-lanes", help="Elements of an output beat.", show_default="what the last stage makes"),
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option("--weights", help="fixed, or writable: a port loads others at run time.", show_default="fixed"),
+]
+ClockOption = Annotated[
+    float | None, typer.Option("--clock", help="Clock in MHz that registers are placed for.", show_default="200")
+]
+FreeOption = Annotated[bool, typer.Option("--free-running", help="No back-pressure: the pipeline of triggers.")]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="Name of the IP and prefix of its modules.", show_default="the file's name")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--input-format",
+        help="What the input pins carry: fixed<16,6>, uint<8>/255, ...",
+        show_default="the first quantizer's codes",
+    ),
+]
+ChainsOption = Annotated[
+    str,
+    typer.Option(
+        "--chains",
+        help="What defines the operators between products and quantizers: float32 (the executor), or real (exact "
+        "arithmetic, where they are affine).",
+    ),
+]
+ArgmaxOption = Annotated[
+    bool, typer.Option("--argmax", help="Put the decision into hardware: the number of the largest output.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML or YAML file with reuse, lanes, clock_mhz, backpressure.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Unroll layers even when that takes minutes.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+DATA_HELP = ".npz or .npy file with real inputs (array x, or the only one that fits)."
+DataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP)]
+LabelsOption = Annotated[bool, typer.Option("--labels", help="The data file holds labels: report accuracies.")]
+DivideOption = Annotated[float | None, typer.Option("--divide", help="Divide the data, such as 255 for pixels.")]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        min=2,
+        help="Stimuli to draw without --data; or how many of its samples to take.",
+        show_default="1000, or all of the data",
+    ),
+]
+BenchOption = Annotated[
+    bool, typer.Option("--bench", help="Run the cocotb protocol bench too: stalls, reset, framing.")
+]
+
+
+@contextmanager
+def errors(as_json: bool) -> Iterator[None]:
+    """An error of ours is a line and status 2, never a traceback."""
+    try:
+        yield
+    except Rtl4mlError as error:
+        if as_json:
+            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+        else:
+            print(f"rtl4ml: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error

@@ -1,0 +1,37 @@
+"""What operators on two tensors, element by element, have in common."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl4ml.formats import Codes
+from rtl4ml.graph import Tensor
+
+
+def centred(tensor: Tensor) -> tuple[Codes, Codes]:
+    """Lowest and highest code less the zero point of every element, int64 (n,) each."""
+    return tensor.low - tensor.format.zero_point, tensor.high - tensor.format.zero_point
+
+
+def exact_type(bound: int) -> type:
+    """The fastest dtype that holds every integer of magnitudes up to `bound`."""
+    return np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
+
+
+def terms(inputs: Sequence[NDArray], tensors: Sequence[Tensor], factors: Sequence[Codes], dtype: type) -> list[NDArray]:
+    """`(code - zero_point) * factor` of each input, shape (N, n), in a dtype that holds them."""
+    result = []
+    for x, tensor, factor in zip(inputs, tensors, factors, strict=True):
+        value: NDArray = x.astype(dtype, copy=False)
+        if np.any(tensor.format.zero_point):
+            value = value - tensor.format.zero_point.astype(dtype)
+        result.append(value if np.all(factor == 1) else value * factor.astype(dtype))
+    return result
+
+
+def scaled_limits(tensor: Tensor, factor: Codes) -> tuple[Codes, Codes]:
+    """Limits of `(code - zero_point) * factor` of every element, int64 (n,) each."""
+    low, high = centred(tensor)
+    ends = np.stack(np.broadcast_arrays(low * factor, high * factor))
+    return ends.min(axis=0), ends.max(axis=0)

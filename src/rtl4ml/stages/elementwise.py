@@ -1,0 +1,205 @@
+"""Operators between elements of equal number, `lanes` at a time: sums, products, extremes and staircases in one."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
+from amaranth.lib import wiring
+
+from rtl4ml.datapath import nodes as kinds
+from rtl4ml.datapath.lowering import lower
+from rtl4ml.datapath.pipeline import cut
+from rtl4ml.datapath.words import Datapath, Word
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.graph import Graph, Operator
+from rtl4ml.hdl.delay import delay
+from rtl4ml.hdl.fifo import CreditedFifo
+from rtl4ml.hdl.tables import cycle_rows
+from rtl4ml.operators import Requantize
+from rtl4ml.stages.arithmetic import ELEMENTWISE, combination_parameters, combine
+from rtl4ml.stages.base import (
+    Codes,
+    Side,
+    Stage,
+    Timing,
+    edge_shape,
+    identifier,
+    joined_words,
+    stage_signature,
+    take_together,
+)
+from rtl4ml.stages.forms import LaneForms, build_form_with_parameters, select_rows
+from rtl4ml.stages.region import region_border
+from rtl4ml.staircase import Form
+
+
+class ElementwiseStage(Stage):
+    """Element j of the output from elements j of the inputs; parameters that differ between beats come from ROM.
+
+    Parameters:
+        graph: where the nodes are.
+        names: of the nodes in topological order; the last one's output is the stage's.
+        lanes: elements a beat out.
+        clock_mhz: clock frequency that the datapath is cut for.
+        forms: of the Requantize nodes' staircases by node name.
+        lanes_in: elements a beat in, for each tensor that comes in; None: as out.
+
+    Raises:
+        ConfigurationError: a node is not elementwise, or one but the last feeds others than those of the stage.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        names: Sequence[str],
+        lanes: int,
+        clock_mhz: float,
+        forms: Mapping[str, Form],
+        lanes_in: Sequence[int] | None = None,
+    ) -> None:
+        nodes = {operator.name: operator for operator in graph.operators}
+        chosen = [nodes[name] for name in names]
+        for operator in chosen:
+            if not isinstance(operator, ELEMENTWISE):
+                raise ConfigurationError(f"Node {operator.name!r} must be elementwise, not a {operator.kind}")
+        sources, target_name = region_border(graph, chosen)
+        tensors, target = [graph.tensors[name] for name in sources], graph.tensors[target_name]
+        beats = [lanes] * len(tensors) if lanes_in is None else list(lanes_in)
+        self.name = identifier(names[0])
+        self.operators = tuple(names)
+        self.n_in = self.n_out = target.size
+        self.lanes_in, self.lanes_out = beats[0], lanes
+        self.in_shape, *others = (edge_shape(graph, name) for name in sources)
+        self.other_shapes = tuple(others)
+        self.out_shape = edge_shape(graph, target_name)
+
+        self._columns: dict[str, Codes] = {}
+        self._datapath = datapath = Datapath()
+        self._lanes = LaneForms(None, target.size, lanes, target.low, target.high)
+        for lane in range(lanes):
+            words: dict[str, Word] = {}
+            # Lanes without an element stand on their own input, whatever it is; the output ignores it.
+            elements = self._lanes.elements(lane)
+            for k, tensor in enumerate(tensors):
+                low, high = int(tensor.low[elements].min()), int(tensor.high[elements].max())
+                words[tensor.name] = datapath.input(_element(k, lane), low, high)
+            for index, operator in enumerate(chosen):
+                words[operator.output] = self._build(graph, operator, index, lane, words, forms)
+            used = self._parameter(f"used_{lane}", self._lanes.parameters[lane]["used"])
+            result = datapath.select(used, words[target_name], datapath.constant(0))
+            datapath.output(f"o_{lane}", result)
+        self._columns = {name: values for name, values in self._columns.items() if name in datapath.inputs}
+        self._pipeline = cut(datapath, 1000 / clock_mhz)
+        # Parameters from ROM meet elements that a register holds.
+        depth = self._pipeline.depth + bool(self._columns)
+        self.multipliers = sum(node.kind is kinds.MULTIPLY for node in datapath.nodes)
+        self.timing = Timing(
+            n_in=self.n_in,
+            lanes_in=self.lanes_in,
+            lanes=lanes,
+            rounds=self._lanes.groups,
+            words=1,
+            passes=1,
+            depth=depth,
+            slots=depth + 2,
+            others=tuple(Side(self.n_in, beat, lanes) for beat in beats[1:]),
+        )
+
+    def _parameter(self, name: str, values: Codes) -> Word:
+        """A constant, or a column of the ROM."""
+        low, high = int(values.min()), int(values.max())
+        if low == high:
+            return self._datapath.constant(low)
+        self._columns[name] = values
+        return self._datapath.input(name, low, high)
+
+    def _build(
+        self,
+        graph: Graph,
+        operator: Operator,
+        index: int,
+        lane: int,
+        words: Mapping[str, Word],
+        forms: Mapping[str, Form],
+    ) -> Word:
+        """Add a node's function of one lane."""
+        elements = self._lanes.elements(lane)
+        if isinstance(operator, Requantize):
+            named = LaneForms(forms[operator.name], self.n_in, self._lanes.lanes, self._lanes.low, self._lanes.high)
+            columns = {name: values for name, values in named.parameters[lane].items() if name != "used"}
+        else:
+            tensors = [graph.tensors[name] for name in operator.inputs]
+            columns = {name: values[elements] for name, values in combination_parameters(operator, tensors).items()}
+        parameters = {name: self._parameter(f"{name}_{index}_{lane}", values) for name, values in columns.items()}
+        inputs = [words[name] for name in operator.inputs]
+        if isinstance(operator, Requantize):
+            form = select_rows(forms[operator.name], elements)
+            result = build_form_with_parameters(self._datapath, inputs[0], form, parameters)
+        else:
+            result = combine(self._datapath, operator, inputs[0], inputs[1], parameters)
+        target = graph.tensors[operator.output]
+        return self._datapath.narrow(result, int(target.low[elements].min()), int(target.high[elements].max()))
+
+    def component(self) -> wiring.Component:
+        """Build the hardware."""
+        return _ElementwiseHardware(self)
+
+    def evaluate(self, *codes: Codes) -> Codes:
+        """Compute codes (N, n) from codes (N, n), one array a tensor that comes in, through the datapath."""
+        samples, lanes, beats = len(codes[0]), self.lanes_out, self.timing.rounds
+        # As in LaneForms: the first beat's element stands in for one that does not exist.
+        missing = np.arange(self.n_in, beats * lanes)
+        inputs: dict[str, Codes] = {}
+        for k, part in enumerate(codes):
+            padded = np.zeros((samples, beats * lanes), np.int64)
+            padded[:, : self.n_in] = part
+            padded[:, missing] = padded[:, missing % lanes]
+            inputs.update({_element(k, lane): padded[:, lane::lanes] for lane in range(lanes)})
+        inputs.update({name: values[None, :] for name, values in self._columns.items()})
+        results = self._datapath.evaluate(inputs)
+        columns = [np.broadcast_to(results[f"o_{lane}"], (samples, beats)) for lane in range(lanes)]
+        return np.stack(columns, axis=2).reshape(samples, -1)[:, : self.n_out]
+
+
+def _element(stream: int, lane: int) -> str:
+    return f"x{stream or ''}_{lane}"
+
+
+class _ElementwiseHardware(wiring.Component):
+    def __init__(self, stage: ElementwiseStage) -> None:
+        self._stage = stage
+        super().__init__(stage_signature(stage))
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        stage = self._stage
+        slots = stage.timing.slots
+        assert slots is not None
+        valid, streams = joined_words(m, self, stage)
+        m.submodules.fifo = fifo = CreditedFifo(stage.out_shape, stage.lanes_out, slots)
+        wiring.connect(m, fifo.o, wiring.flipped(self.o))
+        take_together(m, streams, fifo.grant)
+        issue = Signal()
+        m.d.comb += [issue.eq(valid & fifo.grant), fifo.spend.eq(issue)]
+
+        payload: Value = Cat(*(stream.payload.as_value() for stream in streams))
+        columns = stage._columns
+        parameters: list[Value] = []
+        if columns:
+            held = Signal(len(payload), name="elements", reset_less=True)
+            m.d.sync += held.eq(payload)
+            payload = held
+            current = delay(m, "issued", issue, 1)
+            parameters = cycle_rows(m, "parameters", list(columns.values()), current)
+        inputs = dict(zip(columns, parameters, strict=True))
+        start = 0
+        for k, shape in enumerate((stage.in_shape, *stage.other_shapes)):
+            for lane in range(stage.lanes_out):
+                bits = payload[start : start + shape.width]
+                inputs[_element(k, lane)] = bits.as_signed() if shape.signed else bits
+                start += shape.width
+        outputs = lower(m, stage._datapath, stage._pipeline, inputs)
+        for lane in range(stage.lanes_out):
+            m.d.comb += fifo.i_payload[lane].eq(outputs[f"o_{lane}"])
+        m.d.comb += fifo.i_valid.eq(delay(m, "valid", issue, stage.timing.depth))
+        return m

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+import rtl4ml
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.planning.fifo_depths import find_depths
+from rtl4ml.planning.network import Network, Placed
+from rtl4ml.planning.schedule import DeadlockError, simulate, summarise
+from tests.hdl.bench import randomly
+from tests.networks.branched import MODELS, graph_of, residual
+from tests.planning.dag import run_network
+
+CASES = [
+    ("residual", 4),
+    ("residual", 64),
+    ("residual_deep", 5),
+    ("concatenated", 4),
+    ("mean", 4),
+    ("sum_into_product", 1000),
+]
+
+
+def planned(name, reuse):
+    graph = graph_of(MODELS[name]())
+    return graph, rtl4ml.compile(graph, reuse=reuse).plan
+
+
+def frames_of(graph, count):
+    tensor = graph.input_tensor
+    return np.random.default_rng(3).integers(tensor.low, tensor.high + 1, (count, tensor.size))
+
+
+@pytest.mark.parametrize(("name", "reuse"), CASES)
+def test_one_place_less_loses_the_interval_or_the_latency(name, reuse):
+    _, plan = planned(name, reuse)
+    best = summarise(plan.network)
+    for fifo in plan.fifos:
+        if fifo.depth:
+            less = plan.network.with_fifos({**plan.network.fifos, fifo.branch: fifo.depth - 1})
+            try:
+                worse = summarise(less)
+            except ConfigurationError:  # it stops, or its frames come out unevenly
+                continue
+            assert worse.interval > best.interval or worse.latency > best.latency
+
+
+@pytest.mark.parametrize(("name", "reuse"), CASES[1:5])
+def test_one_place_less_than_live_stops(name, reuse):
+    """The recurrence says so, and so does the hardware, whose stalls change nothing."""
+    graph, plan = planned(name, reuse)
+    live = plan.network.with_fifos({fifo.branch: fifo.live for fifo in plan.fifos})
+    codes = frames_of(graph, 4)
+    expected = graph.evaluate(codes)[graph.output]
+    for seed in range(2):
+        got, *_ = run_network(live, codes, source=randomly(seed, 0.4), sink=randomly(seed + 5, 0.6))
+        assert np.array_equal(got, expected)
+    got, accepted, handed = run_network(live, codes)
+    timeline = simulate(live, len(codes))
+    assert np.array_equal(accepted, timeline.accepted)
+    assert np.array_equal(handed, timeline.handed_over)
+    for fifo in plan.fifos:
+        if fifo.live:
+            less = live.with_fifos({**live.fifos, fifo.branch: fifo.live - 1})
+            with pytest.raises(
+                DeadlockError, match=r"^Stages must not wait for each other, as \d+ parts of the network do$"
+            ):
+                simulate(less, len(codes))
+            with pytest.raises(AssertionError, match="beats came in 600 cycles"):
+                run_network(less, codes, source=randomly(1, 0.5), cycles=600)
+
+
+def test_skip_of_very_different_depth():
+    """The long way holds many frames: the FIFO on the short one grows with it."""
+    depths = []
+    for layers in (1, 3, 6):
+        plan = rtl4ml.compile(graph_of(residual(depth=layers)), reuse=8).plan
+        assert plan.interval == 8
+        depths.append(max(fifo.full_rate for fifo in plan.fifos))
+        assert max(fifo.live for fifo in plan.fifos) == 7
+    assert depths == sorted(set(depths))
+
+
+def test_chain_needs_none():
+    _, plan = planned("residual", 4)
+    stage = plan.stages[0].stage
+    assert find_depths(Network((Placed(stage, ("a",), "b"),), "a", "b")) == ()
+
+
+def test_described():
+    _, plan = planned("residual", 4)
+    described = plan.describe()["fifos"]
+    assert [entry["to"] for entry in described] == ["n_matmul1", "n_add4"]
+    assert [entry["beats_to_run"] for entry in described] == [0, 3]
+    assert described[1]["beats"] == described[1]["beats_for_the_interval"] == plan.fifos[1].depth

@@ -1,0 +1,60 @@
+"""Multipliers that a stage plans are those that stand in its Verilog, whatever its weights are."""
+
+import numpy as np
+import pytest
+
+from rtl4ml.export.verilog import convert, count_multipliers
+from tests.stages.test_dense import check, dense
+
+PALETTES = {
+    "zeros": [0, 0, 0, 0, 0, 0, 5, -3],
+    "ternary": [-1, 0, 0, 1],
+    "two bits": [-2, -1, 0, 1],
+    "unsigned": [0, 1, 2, 3],
+    "bipolar": [-1, 1],
+    "shifted": [-8, 0, 8],
+    "powers": [0, 1, -1, 4, -4],
+    "any": list(range(-8, 8)),
+}
+
+
+def layer(seed):
+    """A random layer: a palette of weights, columns of zeros, elements that never move."""
+    generator = np.random.default_rng(seed)
+    n_in, n_out = (int(n) for n in generator.integers(1, 12, 2))
+    palette = list(PALETTES.values())[seed % len(PALETTES)]
+
+    def weights(layer, n_in, n_out):
+        matrix = generator.choice(palette, (n_in, n_out))
+        matrix[:, generator.random(n_out) < 0.15] = 0
+        matrix[generator.random(n_in) < 0.15] = 0
+        return matrix
+
+    tile = int(generator.integers(1, n_out + 1)), int(generator.integers(1, n_in + 1))
+    kinds = [str(generator.choice(["shift", "affine", "thresholds"]))]
+    bits, signed = int(generator.integers(1, 6)), bool(generator.integers(2))
+    lanes = int(generator.integers(1, n_in + 1))
+    last = bool(generator.integers(2))
+    return dense(
+        (n_in, n_out), seed, 0, lanes, tile=tile, weights=weights, kinds=kinds, bits=bits, signed=signed, last=last
+    )
+
+
+@pytest.mark.parametrize("seed", range(48))
+def test_values_and_cycles(seed):
+    check(*[part if index == 0 else [part] for index, part in enumerate(layer(seed))])
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_count_is_that_of_the_verilog(seed):
+    _, stage = layer(seed)
+    text = convert(stage.component(), "layer", "a layer")
+    assert count_multipliers({"layer.v": text}, "layer") == stage.multipliers
+
+
+@pytest.mark.parametrize("palette", ["ternary", "two bits", "unsigned", "bipolar", "shifted"])
+def test_small_weights_need_no_multiplier(palette):
+    values = PALETTES[palette]
+    _, stage = dense((8, 6), 1, 6, weights=lambda layer, a, b: np.random.default_rng(1).choice(values, (a, b)))
+    assert stage.multipliers == 0
+    assert stage.logic_products > 0
