@@ -3,7 +3,8 @@
 The design is described by a JSON file (``$RTL4ML_BENCH``, else ``bench.json`` beside this file):
 
     top, latency, interval     name of the wrapper; exact numbers of cycles
-    ports                      clock, reset, reset_level, error, and the streams i and o: elements, lanes, bits, signed,
+    ports                      clock, reset, reset_level, error, load (null, or names of valid, ready, commit, address and
+                               data of the port that loads weights), and the streams i and o: elements, lanes, bits, signed,
                                slot, names of data, valid, ready, last, user (null when absent)
     vectors                    name of the npz file beside it: codes and expected [frames, elements]; short_codes,
                                short_expected and short_beats: frames that end after so many beats, the rest code 0
@@ -116,7 +117,9 @@ async def start(dut):
     """Starts the clock, resets the design and returns a `Watch` that runs."""
     logging.getLogger(f"cocotb.{dut._name}").setLevel(logging.WARNING)  # cocotbext-axi logs every frame
     i, o = DESIGN.ports.i, DESIGN.ports.o
-    for name in (i.data, i.valid, i.last, o.ready):
+    load = DESIGN.ports.load
+    loading = (load.valid, load.commit, load.address, load.data) if load else ()
+    for name in (i.data, i.valid, i.last, o.ready, *loading):
         if name:
             getattr(dut, name).value = 0
     watch = Watch(dut)

@@ -57,9 +57,9 @@ def compile(
 
     Args:
         graph: from `rtl4ml.load`.
-        reuse: reuse factor of the network, or a table by layer name and kind (`{"fc1": 4, "dense": 8, "default": 16}`: a
-            name wins over a kind, a kind over the default), or the same as text, `"16,dense=8,fc1=4"`; 1 if nothing says
-            otherwise.
+        reuse: reuse factor of the network, or a table by layer name and kind (`{"fc1": 4, "dense": 8, "default": 16}`:
+            a name wins over a kind, a kind over the default), or the same as text, `"16,dense=8,fc1=4"`; 1 if nothing
+            says otherwise.
         lanes: elements of an input beat; None: all of them when the first layer is unrolled, else as few as keep the
             interval.
         output_lanes: elements of an output beat; None: as many as the last stage makes at a time.

@@ -204,3 +204,10 @@ def test_building_refuses(datapath, build, message):
     x = datapath.input("x", 0, 3)
     with pytest.raises(ConfigurationError, match=message):
         build(datapath, x)
+
+
+def test_a_bit_is_at_least_one_when_it_is_one():
+    datapath = Datapath()
+    bit, word = datapath.input("bit", 0, 1), datapath.input("word", -1, 1)
+    assert datapath.at_least(bit, datapath.constant(1)) == bit
+    assert datapath.at_least(word, datapath.constant(1)) != word

@@ -75,11 +75,13 @@ def other_weights(graph, seed):
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("bipolar", [False, True])
-def test_weights_are_loaded_while_frames_pass(bipolar):
-    if bipolar:
+@pytest.mark.parametrize("kind", ["jets", "bipolar", "free-running"])
+def test_weights_are_loaded_while_frames_pass(kind):
+    backpressure = kind != "free-running"
+    if kind != "jets":
         graph = bipolar_network((24, 16, 10), 5, writable=True)
-        design = Design(graph, plan(graph, Settings(reuse=16, weights="writable")), "bits")
+        settings = Settings(reuse=16, weights="writable", backpressure=backpressure)
+        design = Design(graph, plan(graph, settings), "bits")
         codes = inputs(graph, 900, 1)
         codes[codes == 0] = 1
     else:
@@ -96,7 +98,8 @@ def test_weights_are_loaded_while_frames_pass(bipolar):
     operators = tuple(first if operator.name == first.name else operator for operator in last.operators)
     versions.append(replace(last, operators=operators))
     numbers = design.plan.to_wires(design.graph.input, codes)
-    for stalls in ({}, {"stall_in": 0.4, "stall_out": 0.5}):
+    stalled = {"stall_in": 0.4, "stall_out": 0.5} if backpressure else {"spacing": design.plan.interval + 3}
+    for stalls in ({"spacing": 0 if backpressure else design.plan.interval}, stalled):
         run = design.simulation.run(numbers, loads=[(5, loads[0]), (100, loads[1]), (350, loads[2])], **stalls)
         assert len(run.commits) == 3
         bounds = [0, *run.commits, len(codes)]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rtl4ml.errors import ConfigurationError
+from rtl4ml.operators import Dense
 from rtl4ml.planning.settings import Settings, from_file, from_mapping, parse_reuse
 from tests.stages.networks import network
 
@@ -21,6 +22,8 @@ def message(call, *arguments, **named):
         ({"reuse": 2.5}, "reuse must be an integer of at least 1, not 2.5"),
         ({"reuse": True}, "reuse must be an integer of at least 1, not True"),
         ({"reuse": None}, "reuse must be an integer of at least 1, not None"),
+        ({"output_lanes": 0}, "output_lanes must be an integer of at least 1, not 0"),
+        ({"weights": "soft"}, "weights must be fixed or writable, not 'soft'"),
         ({"layer_reuse": {"fc0": 0}}, "reuse of layer 'fc0' must be an integer of at least 1, not 0"),
         ({"lanes": 0}, "lanes must be an integer of at least 1, not 0"),
         ({"lanes": 1.0}, "lanes must be an integer of at least 1, not 1.0"),
@@ -47,6 +50,7 @@ def test_defaults():
         ("8", (8, {})),
         ("fc1=4", (None, {"fc1": 4})),
         ("8,fc1=4", (8, {"fc1": 4})),
+        ("default=8,dense=4", (8, {"dense": 4})),
         (" 8 , fc1 = 4 , /layers.0/MatMul=2 ", (8, {"fc1": 4, "/layers.0/MatMul": 2})),
         ("a=b=3", (None, {"a=b": 3})),
         ("default=8,dense=4", (8, {"dense": 4})),
@@ -71,7 +75,7 @@ def test_reuse_from_words_and_tables(reuse):
 
 def test_unknown_settings():
     assert message(from_mapping, {"reuse": 2, "speed": 3}) == (
-        "Setting must be one of backpressure, clock_mhz, lanes, output_lanes, reuse, not 'speed'"
+        "Setting must be one of backpressure, clock_mhz, lanes, output_lanes, reuse, weights, not 'speed'"
     )
 
 
@@ -147,6 +151,10 @@ def test_reuse_of_a_kind():
             "Layer of a reuse must be one of 'fc0', 'fc1', or a kind of layer ('dense'), not 'fc9'",
         ),
         (Settings(1, {"fc1": 6}), "reuse of layer 'fc1' must be at most its 5 multiplications, not 6"),
+        (
+            Settings(output_lanes=2),
+            "output_lanes must be at most the 1 elements of the output, not 2",
+        ),
         (Settings(lanes=7), "lanes must be at most the 6 elements of the input, not 7"),
         (Settings(output_lanes=2), "output_lanes must be at most the 1 elements of the output, not 2"),
     ],
@@ -160,3 +168,20 @@ def test_settings_that_fit():
     graph, _ = network([6, 5, 1], 0)
     Settings(10**9, {"fc0": 30, "fc1": 5}, lanes=6).check(graph)
     assert np.prod(graph.operators[0].weights.shape) == 30
+
+
+@pytest.mark.parametrize(
+    ("reuse", "expected"),
+    [
+        ({"dense": 8, "default": 2}, [8, 5]),
+        ({"dense": 3, "fc1": 1, "default": 2}, [3, 1]),
+        ({"fc0": 4, "default": 2}, [4, 2]),
+        ({"dense": 1000}, [30, 5]),
+    ],
+)
+def test_a_name_wins_over_a_kind_and_a_kind_over_the_default(reuse, expected):
+    graph, _ = network([6, 5, 1], 0)
+    settings = from_mapping({"reuse": reuse})
+    settings.check(graph)
+    layers = [operator for operator in graph.operators if isinstance(operator, Dense)]
+    assert [settings.reuse_of(layer) for layer in layers] == expected

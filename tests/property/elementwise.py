@@ -12,7 +12,20 @@ from tests.property.sketch import Live, Sketch
 CONSTANTS = ("Add", "Sub", "Mul", "Div", "Max", "Min")
 PIECEWISE = ("Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Abs", "Neg", "Dropout", "Identity")
 CURVES = (
-    *("Sigmoid", "HardSigmoid", "Tanh", "Elu", "Selu", "Celu", "Softplus", "Softsign", "HardSwish", "Erf", "Exp", "Sqrt"),
+    *(
+        "Sigmoid",
+        "HardSigmoid",
+        "Tanh",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Softplus",
+        "Softsign",
+        "HardSwish",
+        "Erf",
+        "Exp",
+        "Sqrt",
+    ),
     *("Gelu", "Mish", "Log", "Reciprocal", "Pow", "Sign", "Floor", "Ceil", "Round"),
 )
 SINCE = {"HardSwish": 14, "Gelu": 20, "Mish": 18, "Celu": 12}
@@ -36,7 +49,9 @@ def _constant_operand(s: Sketch, x: Live, kind: str) -> Live:
         if c.flag("factors powers of two", 30):
             constant = _per_channel(s, x, lambda shape: 2.0 ** c.rng.integers(-1, 2, shape))
         else:
-            constant = _per_channel(s, x, lambda shape: c.rng.choice([-1, 1, 1, 1], shape) * c.rng.uniform(0.5, 2, shape))
+            constant = _per_channel(
+                s, x, lambda shape: c.rng.choice([-1, 1, 1, 1], shape) * c.rng.uniform(0.5, 2, shape)
+            )
         first = first and kind == "Mul"
     else:
         constant = _per_channel(s, x, lambda shape: c.rng.normal(size=shape) * spread)

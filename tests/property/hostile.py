@@ -166,7 +166,9 @@ def doubled(rng: np.random.Generator, model: onnx.ModelProto) -> None:
 def constant_type(rng: np.random.Generator, model: onnx.ModelProto) -> None:
     """A constant of another type: float64, float16, bool, complex, wide integers."""
     tensor = _initializer(rng, model)
-    kind = _pick(rng, (np.float64, np.float16, np.bool_, np.complex64, np.int64, np.uint64, np.int32, np.int8, np.uint32))
+    kind = _pick(
+        rng, (np.float64, np.float16, np.bool_, np.complex64, np.int64, np.uint64, np.int32, np.int8, np.uint32)
+    )
     with np.errstate(all="ignore"):
         _replace(tensor, np.nan_to_num(numpy_helper.to_array(tensor).astype(np.float64)).astype(kind))
 
@@ -195,7 +197,13 @@ def constant_moved(rng: np.random.Generator, model: onnx.ModelProto) -> None:
     """A constant of another shape with the right data: transposed, flattened, with more dimensions, longer."""
     tensor = _initializer(rng, model)
     array = numpy_helper.to_array(tensor)
-    moved = (array.T, array.reshape(-1), array[None, None], np.concatenate([array.reshape(-1)] * 2), array.reshape(-1)[:1])
+    moved = (
+        array.T,
+        array.reshape(-1),
+        array[None, None],
+        np.concatenate([array.reshape(-1)] * 2),
+        array.reshape(-1)[:1],
+    )
     _replace(tensor, np.ascontiguousarray(_pick(rng, moved)))
 
 
@@ -218,7 +226,20 @@ def operators(rng: np.random.Generator, model: onnx.ModelProto) -> None:
     if rng.integers(2):
         node.op_type = _pick(
             rng,
-            ("Conv", "LSTM", "Einsum", "", "Quant ", "RandomNormal", "NonZero", "Where", "Loop", "If", "MaxPool", "Top"),
+            (
+                "Conv",
+                "LSTM",
+                "Einsum",
+                "",
+                "Quant ",
+                "RandomNormal",
+                "NonZero",
+                "Where",
+                "Loop",
+                "If",
+                "MaxPool",
+                "Top",
+            ),
         )
     else:
         node.domain = _pick(rng, ("os", "qonnx.custom_op", "evil.domain", "ai.onnx.ml", "ai.onnx", "onnx.brevitas"))

@@ -152,7 +152,18 @@ def _entrance(s: Sketch, x: Live, word: str | None, tensor: str | None) -> Live:
     return quantize(s, chain(s, x, 2) if word is not None and c.integer(0, 1) else x)
 
 
-BLOCKS = ("layer", "layer", "layer", "residual", "branches", "sum of products", "choice", "reduction", "chain", "layout")
+BLOCKS = (
+    "layer",
+    "layer",
+    "layer",
+    "residual",
+    "branches",
+    "sum of products",
+    "choice",
+    "reduction",
+    "chain",
+    "layout",
+)
 
 
 def _body(s: Sketch, x: Live, *, wide: bool) -> Live:

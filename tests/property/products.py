@@ -65,7 +65,9 @@ def _scales(s: Sketch, scale: float, shape: tuple[int, int], *, across: bool) ->
         return columns, columns.astype(np.float64)
     # Rows may differ by powers of two: these are shifts of the weights.
     rows = (2.0 ** c.rng.integers(0, 3, (shape[0], 1))).astype(np.float32)
-    return (rows * columns).astype(np.float32), np.broadcast_to((rows * columns).min(axis=0), columns.shape).astype(float)
+    return (rows * columns).astype(np.float32), np.broadcast_to((rows * columns).min(axis=0), columns.shape).astype(
+        float
+    )
 
 
 def _qonnx_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Weights:
@@ -141,7 +143,9 @@ def _qdq_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Weigh
         integers = s.constant(stored, dtype(kind))
         if kind in ("int8", "uint8") and not np.any(zero) and low < 0 and c.integer(0, 3) == 0:
             parameters = parameters[:1]
-    return Weights(s.add("DequantizeLinear", integers, *parameters, **attributes), columns, float(scale.mean() * high / 2))
+    return Weights(
+        s.add("DequantizeLinear", integers, *parameters, **attributes), columns, float(scale.mean() * high / 2)
+    )
 
 
 def _bias(s: Sketch, x: Live, weights: Weights, n_out: int, spread: float) -> str | None:

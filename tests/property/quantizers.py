@@ -198,7 +198,15 @@ def linear(s: Sketch, x: Live, *, scale: float | None = None, plain: bool = Fals
         scales = np.asarray(scales * np.float32(c.pick((0.5, 2.0, 1.3))), np.float32)
     spread = min(x.spread, max(highest - zero, zero - lowest) * scale)
     return Live(
-        name, x.shape, spread, low < 0 or zero > lowest, scales, (lowest, highest), kind, zeros, tuple(attributes.items())
+        name,
+        x.shape,
+        spread,
+        low < 0 or zero > lowest,
+        scales,
+        (lowest, highest),
+        kind,
+        zeros,
+        tuple(attributes.items()),
     )
 
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.hdl import ClockDomain, Module
+from amaranth.sim import Simulator
 
 from rtl4ml.operators import Dense
 from rtl4ml.planning.schedule import simulate
-from tests.hdl.bench import never, randomly
-from tests.stages.loadable import run, stages_of, with_limits
+from tests.hdl.bench import never, pack, randomly, unpack
+from tests.stages.loadable import LoadableChain, run, stages_of, with_limits
 from tests.stages.networks import inputs, network, requantizer
 
 CASES = [
@@ -70,3 +72,65 @@ def test_loads_hold_from_a_frame_on(case, stalls):
         timeline = simulate(stages, frames)
         assert np.array_equal(accepted, timeline.accepted)
         assert np.array_equal(handed, timeline.handed_over)
+
+
+@pytest.mark.parametrize("when", range(0, 60, 3))
+def test_a_reset_keeps_the_weights_and_never_mixes_them(when):
+    """A commit that it interrupts is done: afterwards all layers compute with the new weights."""
+    graph, _ = network((7, 5, 3), 1, kinds=["shift", "shift"])
+    graph = with_limits(graph, ["shift", "shift"], 2, requantizer)
+    stages = stages_of(graph, [(2, 3), (1, 5)], 7)
+    first, last = stages[0], stages[-1]
+    # The second load writes what the banks do not hold yet: old contents would show.
+    versions = [changed(graph, 4), changed(graph, 5)]
+    codes = inputs(graph, 3, 3)
+    beats = [pack(lanes, first.in_shape.width) for lanes in codes]
+    chain = LoadableChain(stages)
+    m = Module()
+    m.domains.sync = domain = ClockDomain()
+    m.submodules.chain = chain
+    words = []
+
+    async def load(ctx, version):
+        control = chain.control
+        for address, data in [*writes_for(version, stages).tolist(), (0, None)]:
+            ctx.set(control.w_valid, 1)
+            ctx.set(control.w_commit, data is None)
+            ctx.set(control.w_addr, address)
+            ctx.set(control.w_data, data or 0)
+            while not ctx.get(control.w_ready):
+                await ctx.tick()
+            await ctx.tick()
+        ctx.set(control.w_valid, 0)
+
+    async def bench(ctx):
+        ctx.set(chain.o.ready, 1)
+        await load(ctx, versions[0])
+        for _ in range(20):
+            await ctx.tick()
+        ctx.set(chain.i.valid, 1)
+        ctx.set(chain.i.payload.as_value(), beats[0])
+        await load(ctx, versions[1])
+        for _ in range(when):
+            await ctx.tick()
+        ctx.set(chain.i.valid, 0)
+        ctx.set(domain.rst, 1)
+        for _ in range(2):
+            await ctx.tick()
+        ctx.set(domain.rst, 0)
+        index = 0
+        for _ in range(400):
+            ctx.set(chain.i.valid, index < len(beats))
+            ctx.set(chain.i.payload.as_value(), beats[min(index, len(beats) - 1)])
+            index += ctx.get(chain.i.ready)
+            if ctx.get(chain.o.valid):
+                words.append(ctx.get(chain.o.payload.as_value()))
+            await ctx.tick()
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    shape = last.out_shape
+    got = np.array([unpack(word, shape.width, shape.signed, last.lanes_out) for word in words]).reshape(3, -1)
+    assert np.array_equal(got[:, : last.n_out], versions[1].evaluate(codes)[graph.output])

@@ -16,6 +16,7 @@ from rtl4ml.graph import Graph
 from rtl4ml.hdl.weight_control import WeightControl
 from rtl4ml.planning import writable
 from rtl4ml.planning.plan import Plan, StagePlan
+from rtl4ml.stages.lanes import LanesStage
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,12 @@ def _render(template: str, **variables: object) -> str:
 
 def _comment(graph: Graph, planned: StagePlan) -> str:
     stage = planned.stage
+    if isinstance(stage, LanesStage):
+        return f"{stage.n_out} elements, {stage.lanes_in} a beat in, {stage.lanes_out} a beat out"
     what = (
         f"one datapath, {stage.multipliers or 'no'} multipliers"
         if planned.tile is None
-        else f"{planned.tile[0]} x {planned.tile[1]} multipliers, reuse {planned.reuse}"
+        else f"tile of {planned.tile[0]} x {planned.tile[1]}, {stage.multipliers} multipliers, reuse {planned.reuse}"
     )
     nodes = " -> ".join(stage.operators)
     elements = " + ".join(str(side.n) for side in stage.timing.sides)

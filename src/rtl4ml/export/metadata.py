@@ -30,7 +30,9 @@ def _format(tensor_format: Format) -> dict[str, Any]:
     }
 
 
-def _side(tensor: Tensor, layout: NDArray, lanes: int, bits: int, signed: bool, slot: int, coding: str) -> dict[str, Any]:
+def _side(
+    tensor: Tensor, layout: NDArray, lanes: int, bits: int, signed: bool, slot: int, coding: str
+) -> dict[str, Any]:
     order = layout.reshape(-1)
     return {
         "tensor": tensor.name,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from rtl4ml.errors import ModelError
+from rtl4ml.frontend import wellformed
 
 MAX_IR_VERSION = 10
 
@@ -61,8 +62,10 @@ def run_node(node: onnx.NodeProto, values: Mapping[str, NDArray], opset: int) ->
     """
     constants = {name: np.asarray(values[name]) for name in node.input if name}
     outputs = [name for name in node.output if name]
+    model = build([node], {}, outputs, constants, opset)
+    wellformed.check_growth(node, model)
     try:
-        return session(build([node], {}, outputs, constants, opset)).run(outputs, {})
+        return session(model).run(outputs, {})
     except ModelError:
         raise
     except Exception as error:

@@ -23,6 +23,7 @@ from rtl4ml.frontend import (
     reductions,
     selection,
     tops,
+    wellformed,
 )
 from rtl4ml.frontend.chain import DEFINITIONS
 from rtl4ml.frontend.decision import decide
@@ -176,6 +177,7 @@ def from_model(
     free_weights: bool = False,
 ) -> Graph:
     """Lower a model that is already in memory; see `load`. `free_weights`: ranges are those of any weights."""
+    wellformed.check(model)
     if len(model.graph.output) != 1:
         raise ModelError(
             f"Model must have one output, not {len(model.graph.output)}: "

@@ -11,11 +11,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from rtl4ml.errors import ModelError
+from rtl4ml.errors import ModelError, Rtl4mlError
 from rtl4ml.formats import Codes, InputFormat
 from rtl4ml.frontend import kernels
 from rtl4ml.frontend.quantizer import AnyQuantizer, IntegerInput
 from rtl4ml.frontend.values import Constant, Flow, Value
+from rtl4ml.frontend.wellformed import first_line
 from rtl4ml.graph import Operator, Tensor
 from rtl4ml.operators import Dense, WeightLimits
 
@@ -124,18 +125,30 @@ class Lowering:
             ModelError: a node cannot be built exactly.
         """
         for node in self._needed():
-            key = ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
-            constant = all(not name or isinstance(self.value(name, node), Constant) for name in node.input)
-            if constant and key not in ALSO_ON_CONSTANTS:
-                self._fold(node)
-            elif self._reads_integers(node):
-                if key not in INTEGER_HANDLERS:
-                    raise self._integers_unsupported(node)
-                INTEGER_HANDLERS[key](self, node)
-            elif key in HANDLERS:
-                HANDLERS[key](self, node)
-            else:
-                self.defer(node)
+            try:
+                self._lower(node)
+            except Rtl4mlError:
+                raise
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                # Shapes and parameters of one node that contradict each other, in one of a thousand ways.
+                raise ModelError(
+                    f"Node {node.name!r} ({node.op_type}) must have inputs and attributes that fit together: "
+                    f"{first_line(error)}"
+                ) from error
+
+    def _lower(self, node: onnx.NodeProto) -> None:
+        key = ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
+        constant = all(not name or isinstance(self.value(name, node), Constant) for name in node.input)
+        if constant and key not in ALSO_ON_CONSTANTS:
+            self._fold(node)
+        elif self._reads_integers(node):
+            if key not in INTEGER_HANDLERS:
+                raise self._integers_unsupported(node)
+            INTEGER_HANDLERS[key](self, node)
+        elif key in HANDLERS:
+            HANDLERS[key](self, node)
+        else:
+            self.defer(node)
 
     def _reads_integers(self, node: onnx.NodeProto) -> bool:
         values = [self.values.get(name) for name in node.input]

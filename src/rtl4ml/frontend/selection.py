@@ -102,7 +102,12 @@ def _choose(lowering: Lowering, node: onnx.NodeProto, moves: list[Callable[[NDAr
             lowering.values[name] = replace(value, order=order, opaque=(*value.opaque, node))
             continue
         _require_chosen(lowering, node, value)
-        lowering.values[name] = rebase(lowering, replace(value, order=order), name)
+        flow = rebase(lowering, replace(value, order=order), name)
+        lowering.values[name] = flow
+        if not (flow.steps or flow.integer or flow.bias is not None):
+            # Where all elements are chosen, too, the judge is told that they still are on their grid.
+            scale = lowering.source(flow).format.scale
+            lowering.grids[name] = scale if scale.ndim == 0 else scale[flow.order]
 
 
 def _require_chosen(lowering: Lowering, node: onnx.NodeProto, flow: Flow) -> None:

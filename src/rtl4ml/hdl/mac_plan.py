@@ -232,8 +232,8 @@ class MacPlan:
     def _cut_trees(self) -> tuple[Pipeline, bool]:
         """Cut the adder trees; say whether a register stands between them and the accumulators.
 
-        None does where tree and accumulator share the last step without costing one more: always with a lone multiplier,
-        whose product goes straight into the accumulator (the shape of a DSP block).
+        None does where tree and accumulator share the last step without costing one more: always with a lone
+        multiplier, whose product goes straight into the accumulator (the shape of a DSP block).
         """
         apart = cut(self.trees, self.period_ns)
         if self.lanes == 1 and self.has_multipliers:

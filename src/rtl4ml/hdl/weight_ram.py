@@ -91,8 +91,7 @@ class Table:
         columns = []
         for start in range(0, self.columns, step):
             part = np.array(pack(values[:, start : start + step], self.shape.width), dtype=object)
-            for word in range(self.words_each):
-                columns.append((part >> (WORD_BITS * word)) & ((1 << WORD_BITS) - 1))
+            columns += [(part >> (WORD_BITS * word)) & ((1 << WORD_BITS) - 1) for word in range(self.words_each)]
         return np.stack(columns, axis=1).astype(np.int64)
 
     def load(self, values: Codes) -> Codes:

@@ -260,7 +260,8 @@ def _check_writable(groups: list[Group]) -> None:
         for node in found.nodes:
             if isinstance(node, Dense) and found.kind != "dense":
                 raise ConfigurationError(
-                    f"Layer {node.name!r} must have a reuse above 1 for writable weights: unrolled, its weights are logic"
+                    f"Layer {node.name!r} must have a reuse above 1 for writable weights: unrolled, its weights are "
+                    "logic"
                 )
 
 

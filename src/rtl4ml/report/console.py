@@ -17,10 +17,16 @@ DEPARTURES_SHOWN = 40
 """Lines of the table of departures; JSON has them all."""
 
 
+NUMBERS = frozenset(
+    ("reuse", "multipliers", "LUT products", "interval", "pipeline", "mean over channels", "worst channel")
+)
+"""Columns that stand to the right."""
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
-        left = column not in ("reuse", "multipliers", "interval", "pipeline", "mean over channels", "worst channel")
+        left = column not in NUMBERS
         table.add_column(column, justify="left" if left else "right", overflow="fold")
     return table
 
@@ -74,26 +80,28 @@ def departures_table(found: Sequence[Departure]) -> RenderableType:
 
 def plan_table(plan: Plan) -> RenderableType:
     """Stages with tile, multipliers, cycles and staircases."""
-    table = _table("Plan", "stage", "reuse", "tile", "multipliers", "interval", "pipeline", "lanes", "staircase")
+    counts = "multipliers", "LUT products", "interval", "pipeline"
+    table = _table("Plan", "stage", "reuse", "tile", *counts, "lanes", "staircase")
     for planned in plan.stages:
         stage = planned.stage
         forms = sorted({describe_form(form) for form in planned.forms.values()})
         _add(
             table,
-            " -> ".join(stage.operators),
+            " -> ".join(stage.operators) or stage.name,
             str(planned.reuse),
             "adders" if planned.tile is None else f"{planned.tile[0]} x {planned.tile[1]}",
             str(stage.multipliers),
+            str(planned.logic_products),
             str(planned.interval),
             str(stage.timing.depth),
             f"{stage.lanes_in} -> {stage.lanes_out}",
             "; ".join(forms) or "none",
         )
-    efficiency = "" if plan.efficiency is None else f", efficiency of the multipliers {plan.efficiency:.2f}"
+    efficiency = "" if plan.efficiency is None else f", efficiency of the tiles {plan.efficiency:.2f}"
     clock = plan.settings.clock_mhz
     text = (
         f"latency {plan.latency} cycles ({plan.latency / clock * 1000:.0f} ns at {clock:g} MHz), interval "
-        f"{plan.interval} cycles, {plan.multipliers} multipliers{efficiency}"
+        f"{plan.interval} cycles, {plan.multipliers} multipliers, {plan.logic_products} products in LUTs{efficiency}"
     )
     return Group(table, Text(text))
 

@@ -35,6 +35,8 @@ def design_header(ports: Ports) -> str:
             f"using {prefix.capitalize()}Element = {element_type(side.slot, side.signed)}_t;",
         ]
 
+    load = ports.load
+    load_ports = {} if load is None else {n: getattr(load, n) for n in ("valid", "commit", "address", "data")}
     lines = [
         f"#define DUT_CLOCK dut.{ports.clock}",
         f"#define DUT_RESET dut.{ports.reset}",
@@ -51,9 +53,9 @@ def design_header(ports: Ports) -> str:
         f"#define DUT_OUT_USER {output(ports.o.user, 0)}",
         f"#define DUT_ERROR {output(ports.error, 0)}",
         f"#define HAS_LOAD {int(ports.load is not None)}",
-        f"#define DUT_LOAD_READY {output(ports.load and ports.load.ready, 1)}",
+        f"#define DUT_LOAD_READY {output(None if load is None else load.ready, 1)}",
         *(
-            f"#define DUT_SET_LOAD_{name.upper()}(x) {setter(ports.load and getattr(ports.load, name))}"
+            f"#define DUT_SET_LOAD_{name.upper()}(x) {setter(load_ports.get(name))}"
             for name in ("valid", "commit", "address", "data")
         ),
         *shape("IN", ports.i),

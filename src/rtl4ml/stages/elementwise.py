@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 
 from rtl4ml.datapath import nodes as kinds
+from rtl4ml.datapath.cost import live_nodes
 from rtl4ml.datapath.lowering import lower
 from rtl4ml.datapath.pipeline import cut
 from rtl4ml.datapath.words import Datapath, Word
@@ -92,7 +93,7 @@ class ElementwiseStage(Stage):
         self._pipeline = cut(datapath, 1000 / clock_mhz)
         # Parameters from ROM meet elements that a register holds.
         depth = self._pipeline.depth + bool(self._columns)
-        self.multipliers = sum(node.kind is kinds.MULTIPLY for node in datapath.nodes)
+        self.multipliers = sum(datapath.nodes[index].kind is kinds.MULTIPLY for index in live_nodes(datapath))
         self.timing = Timing(
             n_in=self.n_in,
             lanes_in=self.lanes_in,

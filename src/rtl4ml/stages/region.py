@@ -7,6 +7,7 @@ from amaranth.hdl import C, Elaboratable, Module, Signal
 from amaranth.lib import wiring
 
 from rtl4ml.datapath import nodes as kinds
+from rtl4ml.datapath.cost import live_nodes
 from rtl4ml.datapath.lowering import lower
 from rtl4ml.datapath.pipeline import cut
 from rtl4ml.datapath.words import Datapath, Word
@@ -82,7 +83,7 @@ class RegionStage(Stage):
             words[operator.output] = build_operator(datapath, graph, operator, inputs, forms)
         for index, word in enumerate(words[target_name]):
             datapath.output(f"y_{index}", word)
-        self.multipliers = sum(node.kind is kinds.MULTIPLY for node in datapath.nodes)
+        self.multipliers = sum(datapath.nodes[index].kind is kinds.MULTIPLY for index in live_nodes(datapath))
         self.pipeline = cut(datapath, 1000 / clock_mhz)
         depth = self.pipeline.depth
         self.timing = Timing(

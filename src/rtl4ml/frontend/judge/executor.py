@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from qonnx.core.datatype import DataType
+from qonnx.core.datatype import BaseDataType, DataType
 from qonnx.util.basic import get_sanitize_quant_tensors, sanitize_quant_values
 
 from rtl4ml.errors import ConfigurationError, ModelError
@@ -29,12 +29,19 @@ _CHUNK_ELEMENTS = 2**22  # elements of all tensors of a chunk of samples togethe
 _CHUNK_SAMPLES = 1024
 
 
+def _data_type(word: str, tensor: str) -> BaseDataType:
+    try:
+        return DataType[word]
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"Data type of {tensor!r} must be one that qonnx has, not {word!r}") from error
+
+
 class _Annotations:
     """The quantization annotations of a file, under the method name by which `sanitize_quant_values` asks for them."""
 
     def __init__(self, graph: onnx.GraphProto):
         self.types = {
-            annotation.tensor_name: DataType[pair.value]
+            annotation.tensor_name: _data_type(pair.value, annotation.tensor_name)
             for annotation in graph.quantization_annotation
             for pair in annotation.quant_parameter_tensor_names
             if pair.key == "finn_datatype"

@@ -103,9 +103,9 @@ class StrictJudge(Executor):
         for action in self._actions:
             assert isinstance(action, Step)
             actions.append(self._alone(action, alone) or self._exact(action) or action)
-            if action.name in given:
-                actions.append(_GridCodes(action.name, self.grids[action.name].scale))
-            elif action.node.op_type == "DequantizeLinear" and action.name in self.grids:
+            known = [name for name in action.writes if name in given]
+            actions += [_GridCodes(name, self.grids[name].scale) for name in known]
+            if not known and action.node.op_type == "DequantizeLinear" and action.name in self.grids:
                 actions.append(_IntegerCodes(action))
         self.products = tuple(action.name for action in actions if isinstance(action, Product))
         self._actions = actions
