@@ -3,9 +3,9 @@
 The design is described by a JSON file (``$RTL4ML_BENCH``, else ``bench.json`` beside this file):
 
     top, latency, interval     name of the wrapper; exact numbers of cycles
-    ports                      clock, reset, reset_level, error, load (null, or names of valid, ready, commit, address and
-                               data of the port that loads weights), and the streams i and o: elements, lanes, bits, signed,
-                               slot, names of data, valid, ready, last, user (null when absent)
+    ports                      clock, reset, reset_level, error, load (null, or names of valid, ready, commit, address
+                               and data of the port that loads weights), and the streams i and o: elements, lanes,
+                               bits, signed, slot, names of data, valid, ready, last, user (null when absent)
     vectors                    name of the npz file beside it: codes and expected [frames, elements]; short_codes,
                                short_expected and short_beats: frames that end after so many beats, the rest code 0
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import ArrayLike, NDArray
 
 from rtl4ml.errors import ModelError
@@ -18,7 +17,6 @@ from rtl4ml.export.names import ip_name
 from rtl4ml.export.verilog import count_multipliers
 from rtl4ml.formats import Codes, Reals
 from rtl4ml.frontend import border, equality, host
-from rtl4ml.frontend.judge import Judge
 from rtl4ml.frontend.load import with_free_weights
 from rtl4ml.graph import Graph
 from rtl4ml.planning import settings as planning_settings
@@ -246,15 +244,11 @@ class Design:
         package.check_target(target)
         return package.write(target, self.verilog, self.metadata())
 
-    def with_weights(
-        self, weights: Mapping[str, ArrayLike], biases: Mapping[str, ArrayLike] | None = None
-    ) -> Graph:
+    def with_weights(self, weights: Mapping[str, ArrayLike], biases: Mapping[str, ArrayLike] | None = None) -> Graph:
         """The graph that the hardware computes once these weights are loaded; see `weight_words`."""
         return writable.with_weights(self.graph, weights, biases)
 
-    def weight_words(
-        self, weights: Mapping[str, ArrayLike], biases: Mapping[str, ArrayLike] | None = None
-    ) -> Codes:
+    def weight_words(self, weights: Mapping[str, ArrayLike], biases: Mapping[str, ArrayLike] | None = None) -> Codes:
         """What loads other weights: int64 (writes, 2), address and data; a commit behind them puts them to use.
 
         Args:
@@ -294,9 +288,7 @@ class Design:
             ToolError: a simulator is asked for and not there.
         """
         graph = self.graph
-        if not graph.model:
-            raise ModelError(f"Graph {graph.name!r} must come from an ONNX file to be verified against it")
-        model = onnx.ModelProto.FromString(graph.model)
+        model = equality.source_model(graph)
         seconds: dict[str, float] = {}
         notify = progress or (lambda step, done, total: None)
 
@@ -314,7 +306,7 @@ class Design:
         timed("reference", started)
         accuracy = None
         if labels is not None:
-            accuracy = self._accuracy(model, values, kept[graph.output], np.asarray(labels).reshape(-1), notify)
+            accuracy = self._accuracy(values, kept[graph.output], np.asarray(labels).reshape(-1), notify)
         checked, counted, protocol = None, None, None
         if rtl:
             started = time.perf_counter()
@@ -359,17 +351,12 @@ class Design:
             values = graph.input_format.decode(codes).reshape(len(codes), *graph.input_shape)
         return values, codes
 
-    def _accuracy(
-        self, model: onnx.ModelProto, values: Reals, output: Codes, labels: NDArray, notify: Progress
-    ) -> dict[str, float]:
+    def _accuracy(self, values: Reals, output: Codes, labels: NDArray, notify: Progress) -> dict[str, float]:
         if len(labels) != len(values):
             raise ModelError(f"Labels must be as many as inputs, {len(values)}, not {len(labels)}")
-        end = model.graph.output[0].name
-        judged = Judge(model).run(values, [end], lambda d, t: notify("ONNX executor", d, t))[end]
+        judged = equality.executor_output(self.graph, values, lambda d, t: notify("ONNX executor", d, t))
         results = {"reference": self.decode(output), "onnx": judged}
-        return {
-            name: float(np.mean(_classes(y.reshape(len(labels), -1)) == labels)) for name, y in results.items()
-        }
+        return {name: float(np.mean(_classes(y.reshape(len(labels), -1)) == labels)) for name, y in results.items()}
 
     def _bench(self, codes: Codes) -> cocotb_bench.BenchResult:
         with tempfile.TemporaryDirectory(prefix="rtl4ml-") as folder:

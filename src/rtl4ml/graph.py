@@ -125,7 +125,8 @@ class Graph:
         encode: real values behind the prologue to input codes, as the first quantizer or the input format has it.
         layouts: for each tensor the order of its elements in the file: an array in the file's shape (batch of 1
             included) whose entries are element numbers of the tensor.
-        grids: scales of the file's tensors that reach a product on a grid which exact arithmetic, not a quantizer, keeps.
+        grids: scales of the file's tensors that reach a product on a grid which exact arithmetic, not a quantizer,
+            keeps.
         source: facts about the file: its name, its hash, versions of the executors that defined the staircases.
         model: the file itself, which the judges run; empty for a graph that came from none.
     """

@@ -1,7 +1,7 @@
 """A graph as a file: one `.npz` with the arrays and a JSON tree, so that a definition once made can be kept and shared.
 
-Staircases are what the executor of the day said; the file keeps them, and with them the promise, whatever executor comes later. The tree names classes of rtl4ml only,
-and reading it runs no code of the file.
+Staircases are what the executor of the day said; the file keeps them, and with them the promise, whatever executor
+comes later. The tree names classes of rtl4ml only, and reading it runs no code of the file.
 """
 
 import dataclasses
@@ -58,7 +58,9 @@ def load(path: str | Path) -> Graph:
                 raise ModelError(f"Graph file {str(path)!r} must be of version {VERSION}, not {tree.get('version')!r}")
             graph = _unpack(tree["graph"], arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ModelError(f"Graph file {str(path)!r} must be one that rtl4ml saved, not something else: {error}") from error
+        raise ModelError(
+            f"Graph file {str(path)!r} must be one that rtl4ml saved, not something else: {error}"
+        ) from error
     if not isinstance(graph, Graph):
         raise ModelError(f"Graph file {str(path)!r} must hold a graph, not a {type(graph).__name__}")
     return graph
@@ -100,7 +102,10 @@ def _pack(value: Any, arrays: dict[str, Any]) -> Any:
     if dataclasses.is_dataclass(value) and type(value).__module__.startswith(_PACKAGE):
         fields = {f.name: _pack(getattr(value, f.name), arrays) for f in dataclasses.fields(value) if f.init}
         return {"class": _class_name(type(value)), "fields": fields}
-    raise ModelError(f"Values of a graph must be arrays, numbers, text or rtl4ml's data classes to be saved, not {type(value).__name__}")
+    raise ModelError(
+        "Values of a graph must be arrays, numbers, text or rtl4ml's data classes to be saved, not "
+        f"{type(value).__name__}"
+    )
 
 
 def _unpack(tree: Any, arrays: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Where a random network's decisions come from: a seeded generator (a long run, by number) or hypothesis (shrinking)."""
+"""Where a random network's decisions come from: a seeded generator (long runs, by number) or hypothesis (shrinking)."""
 
 import abc
 from collections.abc import Iterable, Sequence

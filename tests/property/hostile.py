@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -104,7 +105,7 @@ def input_type(rng: np.random.Generator, model: onnx.ModelProto) -> None:
     """The input's type, or that it is no tensor at all."""
     kind = model.graph.input[0].type
     if rng.integers(3) == 0:
-        kind.CopyFrom(onnx.TypeProto(sequence_type=onnx.TypeProto.Sequence(elem_type=onnx.TypeProto(**{}))))
+        kind.CopyFrom(onnx.TypeProto(sequence_type=onnx.TypeProto.Sequence(elem_type=onnx.TypeProto())))
     else:
         kind.tensor_type.elem_type = _pick(rng, (0, 2, 6, 7, 8, 9, 10, 11, 14, 16, 17, 23, 99))
 
@@ -303,7 +304,7 @@ def bombs(rng: np.random.Generator, model: onnx.ModelProto) -> None:
         new = [helper.make_node("Range", ["bomb_start", "bomb_end", "bomb_step"], ["bomb"])]
     else:
         chain = [source, *(f"link{i}" for i in range(1500)), "bomb"]
-        new = [helper.make_node("Identity", [a], [b]) for a, b in zip(chain, chain[1:], strict=False)]
+        new = [helper.make_node("Identity", [a], [b]) for a, b in itertools.pairwise(chain)]
     if node.input:
         node.input[0 if kind == 3 else len(node.input) - 1] = "bomb"
     del model.graph.node[:]

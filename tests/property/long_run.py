@@ -1,6 +1,6 @@
 """Random networks by the thousand: `python -m tests.property.long_run --networks 2000 --rtl 100 --jobs 2`.
 
-Outcomes go to a file, one line of JSON a network; a second call does what is missing there, and prints the table of all.
+Outcomes go to a file, one line of JSON a network; a second call does what is missing, and prints the table of all.
 A network is looked at again by its number: `--only 123`.
 """
 

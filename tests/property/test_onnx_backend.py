@@ -28,7 +28,7 @@ OUT_OF_SCOPE = {
     "dynamicquantizelinear": "the scale depends on the data: no constant hardware",
     "qlinearmatmul_3D": "a matrix of weights for each element of a batch is no layer",
     "convinteger|qlinearconv": "convolutions are not part of fully connected networks",
-    "dequantizelinear_u?int4$": "the hardware's input has 8 or 16 bits; 4-bit weights and inner tensors are tested elsewhere",
+    "dequantizelinear_u?int4$": "the hardware's input has 8 or 16 bits; inside a network 4 bits are tested elsewhere",
 }
 """Tests that are not run, by name, and why."""
 
@@ -176,7 +176,7 @@ def elementwise() -> list[str]:
 
 @pytest.mark.parametrize("name", elementwise())
 def test_elementwise_operators(name: str, tmp_path: Path) -> None:
-    """The node with its attributes and constants, between two quantizers, equals the strict judge on the test's data."""
+    """The node with its attributes and constants, between two quantizers, equals the strict judge on its data."""
     case = read(name)
     x = case.inputs[0][None]
     positive = case.node.op_type in ("Log", "Sqrt", "Reciprocal")

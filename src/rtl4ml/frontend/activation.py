@@ -7,7 +7,7 @@ import onnx
 
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes
-from rtl4ml.frontend import host, join_closing
+from rtl4ml.frontend import host, join_closing, join_extremes
 from rtl4ml.frontend.chain import PRODUCT_BIAS, Chain
 from rtl4ml.frontend.linear import fold_bias
 from rtl4ml.frontend.lowering import Lowering
@@ -113,7 +113,8 @@ def close(lowering: Lowering, node: onnx.NodeProto, quantizer: AnyQuantizer, flo
     steps, departures = flow.steps, None
     if flow.source in lowering.joins:
         steps += tuple(step for operand in lowering.joins[flow.source].operands for step in operand.steps)
-        flow, staircase = join_closing.close(lowering, flow, ordered)
+        extreme = join_extremes.close(lowering, flow, ordered)
+        flow, staircase = extreme or join_closing.close(lowering, flow, ordered)
         tensor = lowering.source(flow)
     else:
         staircase, departures = Chain(tensor, flow.bias, flow.steps, ordered, lowering.opset).function(lowering.chains)

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes, Reals
 from rtl4ml.frontend.chain import PRODUCT_BIAS
 from rtl4ml.frontend.chain_kernels import company_matters
@@ -180,6 +181,28 @@ def _needed(model: onnx.ModelProto, end: str) -> set[str]:
         if needed.intersection(node.output):
             needed.update(node.input)
     return needed
+
+
+def source_model(graph: Graph) -> onnx.ModelProto:
+    """The file that a graph was made of.
+
+    Raises:
+        ModelError: the graph came from no file.
+    """
+    if not graph.model:
+        raise ModelError(f"Graph {graph.name!r} must come from an ONNX file to be verified against it")
+    return onnx.ModelProto.FromString(graph.model)
+
+
+def executor_output(graph: Graph, values: Reals, progress: Callable[[int, int], None] | None = None) -> Reals:
+    """What the unmodified judge gives for the file's input (N, ...).
+
+    Raises:
+        ModelError: the graph came from no file.
+    """
+    model = source_model(graph)
+    end = model.graph.output[0].name
+    return Judge(model).run(values, [end], progress)[end]
 
 
 def compare(

@@ -29,7 +29,10 @@ from rtl4ml.operators import Add, Extreme, Multiply
 from rtl4ml.staircase import Staircase
 
 TABLE_PAIRS = 1 << 12
-"""Pairs of codes that a two-dimensional table holds."""
+"""Pairs of codes that a two-dimensional table holds, and steps that a function of the join's integers may have."""
+
+MORE_STEPS = 2
+"""So many times the steps of the chain come of rounding, not of chance: no reason to look for better factors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,15 @@ def sources_of(lowering: Lowering, operands: tuple[Operand, Operand], shape: tup
     """Tensors whose elements stand in the order of the join."""
     first, second = (select(lowering, operand.tensor.name, operand.elements, shape) for operand in operands)
     return first, second
+
+
+def names_of(lowering: Lowering, waiting: Join) -> tuple[str, str]:
+    """Names of a join's operator and its tensor: new ones for each quantizer that closes it."""
+    name, output = waiting.node.name or waiting.node.output[0], waiting.node.output[0]
+    used = sum(operator.output.startswith(output) for operator in lowering.operators)
+    if any(operator.output == output for operator in lowering.operators):
+        return f"{name}_{used + 1}", f"{output}_{used + 1}"
+    return name, output
 
 
 def scales_of(waiting: Join) -> str:
@@ -105,22 +117,31 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
     pairs = run_pairs(node.op_type, waiting.operands, flow.steps, quantizer, lowering.opset, waiting.where)
     inputs = sources_of(lowering, waiting.operands, waiting.order.shape[1:])
     tensors = tuple(lowering.tensors[name] for name in inputs)
-    name, output = node.name or node.output[0], node.output[0]
-    used = sum(operator.output.startswith(output) for operator in lowering.operators)
-    if any(operator.output == output for operator in lowering.operators):
-        name, output = f"{name}_{used + 1}", f"{output}_{used + 1}"
+    name, output = names_of(lowering, waiting)
+    best: tuple[Operator, Staircase] | None = None
     for candidate in _candidates(waiting, name, inputs, output, quantizer.code_scale):
         try:
             built = narrowed(candidate, tensors)
             tensor = built.infer(tensors)
-            chain = Chain(tensor, None, flow.steps, quantizer, lowering.opset)
-            staircase = chain.staircase()
         except ModelError:
             continue
-        found = _fit(built, tensors, tensor, staircase, pairs)
-        if found is not None:
-            lowering.append(built, waiting.order)
-            return replace(flow, tensor=output, source=output), found
+        joined = _joined(built, tensors, pairs)
+        if not _is_function(joined, pairs.codes):
+            continue
+        try:
+            natural = Chain(tensor, None, flow.steps, quantizer, lowering.opset).staircase()
+        except ModelError:
+            continue
+        found = _fit(_spread(natural, tensor, pairs), joined, pairs)
+        if found is None:
+            continue
+        if best is None or _steps(found) < _steps(best[1]):
+            best = built, found
+        if _steps(found) <= MORE_STEPS * (1 + _steps(natural)):
+            break
+    if best is not None and _steps(best[1]) <= TABLE_PAIRS:
+        lowering.append(best[0], waiting.order)
+        return replace(flow, tensor=output, source=output), best[1]
     table = _numbered(waiting, name, inputs, output, tensors, pairs)
     if table is not None:
         lowering.append(table[0], waiting.order)
@@ -137,18 +158,24 @@ def _candidates(waiting: Join, name: str, inputs: tuple[str, str], output: str, 
     a, b = (_slope(operand) for operand in waiting.operands)
     kind = waiting.node.op_type
     if kind == "Mul":
-        yield Multiply(name, inputs, output, a * b)
+        yield Multiply(name, inputs, output, np.abs(a * b))
         return
-    for grid in common_grid.approximations(a, b, np.asarray(behind, np.float64)):
-        yield build(kind, name, inputs, output, grid, a * b)
+    for grid in common_grid.approximations(np.abs(a), np.abs(b), np.asarray(behind, np.float64)):
+        built = build(kind, name, inputs, output, grid, np.abs(a * b))
+        if isinstance(built, Add):
+            signs = (np.sign(slope).astype(np.int64) for slope in (a, b))
+            built = replace(built, left=built.left * next(signs), right=built.right * next(signs))
+        yield built
 
 
 def _slope(operand: Operand) -> NDArray[np.float64]:
     """About how much a code counts behind the operand's own operators: only a start, the pairs are the proof."""
     slope = operand.scale
     for step in operand.steps:
-        if step.node.op_type in ("Mul", "Div"):
-            factor = np.abs(operand.pick(step.parameters[1 - step.operand]).astype(np.float64))
+        if step.node.op_type == "Neg":
+            slope = -slope
+        elif step.node.op_type in ("Mul", "Div"):
+            factor = operand.pick(step.parameters[1 - step.operand]).astype(np.float64)
             factor = np.where(factor == 0, 1.0, factor)
             slope = slope * factor if step.node.op_type == "Mul" else slope / factor
     return slope
@@ -171,22 +198,52 @@ def _numbered(
     count = pairs.rows.count
     nothing = tuple(np.empty(0, np.int64) for _ in range(count))
     flat = Staircase(low, high, np.zeros(count, np.int64), nothing, nothing)
-    found = _fit(built, tensors, tensor, flat, pairs)
+    found = _fit(flat, _joined(built, tensors, pairs), pairs)
     return None if found is None else (built, found)
 
 
-def _fit(
-    built: Operator, tensors: tuple[Tensor, ...], tensor: Tensor, natural: Staircase, pairs: Pairs
-) -> Staircase | None:
+def _joined(built: Operator, tensors: tuple[Tensor, ...], pairs: Pairs) -> Codes:
+    """What an operator makes of all pairs, int64 (m, rows)."""
+    sources = [_row_tensor(t, pairs) for t in tensors]
+    single = built if not pairs.rows.one else _one_row(built)
+    return single.evaluate([pairs.left, pairs.right], sources).astype(np.int64)
+
+
+def _is_function(joined: Codes, codes: Codes) -> bool:
+    """Whether pairs with one sum want one code: there is no staircase else, and finding that out is cheap."""
+    for row in range(joined.shape[1]):
+        order = np.argsort(joined[:, row], kind="stable")
+        same = np.diff(joined[order, row]) == 0
+        if np.any(same & (np.diff(codes[order, row]) != 0)):
+            return False
+    return True
+
+
+def _spread(natural: Staircase, tensor: Tensor, pairs: Pairs) -> Staircase:
+    """What the chain makes of the join's integers, in as many rows as the pairs have: only the operands may differ."""
+    if natural.rows == pairs.rows.count:
+        return natural
+    ends = list(zip(tensor.low.tolist(), tensor.high.tolist(), strict=True))
+    inside = [(natural.positions[0] > low) & (natural.positions[0] <= high) for low, high in ends]
+    return Staircase(
+        tensor.low,
+        tensor.high,
+        np.array([natural.at(0, np.array([low]))[0] for low, _ in ends], np.int64),
+        tuple(natural.positions[0][chosen] for chosen in inside),
+        tuple(natural.codes[0][chosen] for chosen in inside),
+    )
+
+
+def _steps(staircase: Staircase) -> int:
+    """Of the row that has most."""
+    return max(len(positions) for positions in staircase.positions)
+
+
+def _fit(natural: Staircase, t: Codes, pairs: Pairs) -> Staircase | None:
     """The staircase that gives the codes of all pairs, or None.
 
-    `natural` is what the chain makes of the join's integers; where the pairs say otherwise, they are right.
+    `natural` is what the chain makes of the join's integers `t`; where the pairs say otherwise, they are right.
     """
-    sources = [_row_tensor(t, pairs) for t in tensors]
-    joined = built if not pairs.rows.one else _one_row(built)
-    t = joined.evaluate([pairs.left, pairs.right], sources).astype(np.int64)
-    if natural.rows != pairs.rows.count and not (pairs.rows.one and natural.rows == 1):
-        return None
     if all(np.array_equal(natural.at(row, t[:, row]), pairs.codes[:, row]) for row in range(pairs.rows.count)):
         return natural
     positions, codes, first = [], [], []
@@ -197,10 +254,7 @@ def _fit(
         first.append(patched[0])
         positions.append(patched[1])
         codes.append(patched[2])
-    try:
-        return Staircase(natural.low, natural.high, np.array(first, np.int64), tuple(positions), tuple(codes))
-    except ModelError:
-        return None
+    return Staircase(natural.low, natural.high, np.array(first, np.int64), tuple(positions), tuple(codes))
 
 
 def _row_tensor(tensor: Tensor, pairs: Pairs) -> Tensor:
@@ -220,6 +274,9 @@ def _one_row(built: Operator) -> Operator:
 
 def _patch(natural: Staircase, row: int, t: Codes, y: Codes) -> tuple[int, Codes, Codes] | None:
     """One row's first code, steps and codes from its pairs; None where two pairs with one sum want two codes."""
+    # All elements in one row: one has the lowest code of an operand, another that of the other; their sum, none.
+    reached = (t >= natural.low[row]) & (t <= natural.high[row])
+    t, y = t[reached], y[reached]
     where, index = np.unique(t, return_index=True)
     wanted = y[index]
     if not np.array_equal(wanted[np.searchsorted(where, t)], y):

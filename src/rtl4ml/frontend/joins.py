@@ -17,6 +17,7 @@ from rtl4ml.frontend.join_closing import Join, build, narrowed, scales_of, sourc
 from rtl4ml.frontend.linear import fold_bias
 from rtl4ml.frontend.lowering import HANDLERS, Lowering, handles
 from rtl4ml.frontend.pairs import Operand
+from rtl4ml.frontend.selection import viewed
 from rtl4ml.frontend.values import Flow
 from rtl4ml.graph import Operator, Tensor
 from rtl4ml.operators import Extreme
@@ -58,7 +59,7 @@ def join(lowering: Lowering, node: onnx.NodeProto) -> None:
         )
         return
     _check(lowering, node, flows)
-    flows = [fold_bias(lowering, flow) for flow in flows]
+    flows = [viewed(lowering, fold_bias(lowering, flow)) for flow in flows]
     operands, order = _align(lowering, node, flows)
     done = _exact(lowering, node, flows, operands, order)
     if done is None:
@@ -103,11 +104,6 @@ def _align(lowering: Lowering, node: onnx.NodeProto, flows: list[Flow]) -> tuple
         assert flow.source is not None
         elements = np.empty(order.size, np.int64)
         elements[order.reshape(-1)] = np.broadcast_to(flow.order, shape).reshape(-1)
-        if flow.view is not None:
-            raise ModelError(
-                f"Inputs of node {node.name!r} ({node.op_type}) must be de-quantized with the scale and zero point "
-                "that quantized them, not others"
-            )
         operands.append(Operand(lowering.tensors[flow.source], elements, flow.bias, flow.steps))
     return (operands[0], operands[1]), order
 

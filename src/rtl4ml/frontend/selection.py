@@ -14,7 +14,8 @@ from rtl4ml.formats import Codes
 from rtl4ml.frontend import kernels
 from rtl4ml.frontend.lowering import Lowering, handles
 from rtl4ml.frontend.values import Constant, Flow
-from rtl4ml.operators import Concat, Gather
+from rtl4ml.operators import Concat, Gather, Requantize
+from rtl4ml.staircase import Staircase
 
 
 def select(lowering: Lowering, source: str, elements: Codes, shape: tuple[int, ...], name: str | None = None) -> str:
@@ -69,6 +70,21 @@ def rebase(lowering: Lowering, flow: Flow, name: str) -> Flow:
         view = replace(view, scale=pick(view.scale), zero_point=pick(view.zero_point))
     bias = None if flow.bias is None else pick(flow.bias)
     return replace(flow, tensor=name, source=source, order=order, bias=bias, steps=steps, view=view)
+
+
+def viewed(lowering: Lowering, flow: Flow) -> Flow:
+    """The same flow from a tensor whose format says what the codes mean here: the codes themselves stay."""
+    if flow.view is None or flow.source is None:
+        return flow
+    tensor = lowering.tensors[flow.source]
+    name = f"{flow.tensor}_view"
+    while name in lowering.tensors or name in lowering.names:
+        name += "_"
+    low, high = tensor.low.min(keepdims=True), tensor.high.max(keepdims=True)
+    codes = np.arange(low[0] + 1, high[0] + 1)
+    same = Staircase(low, high, low.copy(), (codes,), (codes,))
+    lowering.append(Requantize(name, (tensor.name,), name, same, flow.view, ()), lowering.layouts[tensor.name])
+    return replace(flow, source=name, view=None)
 
 
 def _choose(lowering: Lowering, node: onnx.NodeProto, moves: list[Callable[[NDArray], NDArray]]) -> None:
@@ -169,11 +185,7 @@ def concat(lowering: Lowering, node: onnx.NodeProto) -> None:
                 f"Input {name!r} of node {node.name!r} (Concat) must be quantized, as its other inputs are: put a "
                 "Quant node in front of it"
             )
-        if flow.view is not None:
-            raise ModelError(
-                f"Input {name!r} of node {node.name!r} (Concat) must be de-quantized with the scale and zero point "
-                "that quantized it, not others"
-            )
+    flows = [viewed(lowering, flow) for flow in flows]
     axis = _axis(lowering, node, flows[0].order.ndim)
     if axis == 0:
         raise ModelError(f"axis of node {node.name!r} (Concat) must not be the batch, 0")
