@@ -11,7 +11,7 @@ from tests.property.products import dense
 from tests.property.quantizers import quantize
 from tests.property.sketch import Live, Sketch
 
-JOINS = ("Add", "Add", "Sub", "Mul", "Max", "Min")
+JOINS = ("join Add", "join Add", "join Sub", "join Mul", "join Max", "join Min")
 
 
 def _like(s: Sketch, x: Live, reference: Live) -> Live:
@@ -34,7 +34,7 @@ def operand(s: Sketch, x: Live) -> Live:
 
 def join(s: Sketch, a: Live, b: Live) -> Live:
     """Two tensors meet; the result is not quantized."""
-    kind = s.choose.pick(JOINS)
+    kind = s.choose.pick(JOINS).removeprefix("join ")
     s.feature(f"two tensors {kind}")
     a, b = s.real(a), s.real(b)
     if s.choose.integer(0, 1):
@@ -98,8 +98,10 @@ def concat(s: Sketch, parts: list[Live]) -> Live:
 def choice(s: Sketch, x: Live) -> Live:
     """Some of the elements: Slice, Gather, or Split and a join of the halves."""
     c, n = s.choose, x.shape[-1]
-    if n < 4 or (x.scale is not None and x.scale.size > 1):
-        return x
+    if n < 4:
+        x, n = quantize(s, dense(s, x, 8), plain=True), 8
+    if x.scale is not None and x.scale.size > 1:
+        x = quantize(s, x, plain=True)
     kind = c.pick(("Slice", "Gather", "Split"))
     x = x if x.kind in ("int8", "uint8") else s.real(x)
     if kind == "Slice":

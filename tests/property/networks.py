@@ -24,8 +24,8 @@ ENDS = (
 )
 
 _QONNX = (
-    *("Quant", "IntQuant", "BipolarQuant", *(f"mode {mode}" for mode in MODES), *(f"domain {d}" for d in DOMAINS)),
-    *(*BITS, "narrow", "bit width as a tensor", "scale per channel", "scale per element", "zero point"),
+    *("Quant", "IntQuant", "BipolarQuant", *BITS),
+    *("narrow", "bit width as a tensor", "scale per channel", "scale per element", "zero point"),
     *("bias on the grid", "bias through Quant", "weight scale per element", "weights with a zero point"),
 )
 _EVERYWHERE = (
@@ -37,6 +37,8 @@ _EVERYWHERE = (
 
 FOCUSES: dict[str, tuple[str, ...]] = {
     **{name: ("qonnx", name) for name in _QONNX},
+    **{f"mode {mode}": ("qonnx", mode) for mode in MODES},
+    **{f"domain {domain}": ("qonnx", domain) for domain in DOMAINS},
     **{f"weights {name}": ("qonnx", name) for name in WEIGHTS},
     **{f"Trunc version {v}": ("qonnx", "truncations", f"Trunc version {v}") for v in (1, 2)},
     **{f"codes {name}": ("qdq", "new types", name) for name in NEW_TYPES},
@@ -51,11 +53,14 @@ FOCUSES: dict[str, tuple[str, ...]] = {
     **{name: ("newest", f"chain {name}") for name in elementwise.FEATURES},
     **{name: ("chain BatchNormalization", name) for name in ("negative gains", "zero gain")},
     "negative slopes": ("chain PRelu", "negative slopes"),
-    **{f"two tensors {kind}": ("residual", kind) for kind in dict.fromkeys(joins.JOINS)},
+    **{kind.replace("join", "two tensors"): ("residual", kind) for kind in dict.fromkeys(joins.JOINS)},
     **{kind: ("choice", kind) for kind in ("Slice", "Gather", "Split")},
     **{kind: ("reduction", kind) for kind in ("ReduceSum", "ReduceMean")},
     **{f"layout {kind}": ("layout", kind) for kind in ("Reshape", "Transpose", "Unsqueeze", "Flatten", "Identity")},
     **{f"input format {word}": ("qonnx", "input format", word) for word in INPUT_FORMATS},
+    "bias on the grid": ("qonnx", "scales powers of two", "bias on the grid"),
+    "input format": ("qonnx", "input format"),
+    "no quantizer at the input": ("qonnx", "input format", "fixed<6,3>", "no quantizer at the input"),
     **{f"end {word}": (word,) for word in dict.fromkeys(ENDS)},
 }
 """What a network may be asked for, and the words that lead there."""
@@ -207,7 +212,7 @@ def _quantized(s: Sketch, x: Live, *, plain: bool = False) -> Live:
     """Codes again; layout operators may stand in front of the quantizer."""
     if x.kind is not None and s.choose.integer(0, 2):
         return x
-    if s.choose.flag("layout", 8) and x.scale is None:
+    if x.scale is None and s.choose.flag("layout", 8):
         s.feature("layout")
         x = layout(s, x)
     return quantize(s, x, plain=plain)

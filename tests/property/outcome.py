@@ -17,7 +17,15 @@ import rtl4ml
 from rtl4ml.errors import Rtl4mlError
 from tests.property.networks import Network
 
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {
+    r"must have at most 2\*\*20 pairs of codes": (
+        "two tensors of many codes meet on scales that float32 does not add exactly"
+    ),
+    r"must have scales that integers of 24 bits can stand for": (
+        "float32 rounds what two tensors make in a way that follows no integers, and a table of all pairs is too large"
+    ),
+    r"^Steps of .* must be (at most|found within)": "a function with more steps than search and hardware can take",
+}
 """Refusals that may be, by what their message says, and why."""
 
 

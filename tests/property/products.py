@@ -151,14 +151,16 @@ def _qdq_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Weigh
 def _bias(s: Sketch, x: Live, weights: Weights, n_out: int, spread: float) -> str | None:
     """A constant to be added to the accumulators: on their grid or off it; None now and then."""
     c = s.choose
-    kind = c.pick(("bias on the grid", "bias off the grid", "no bias"))
     scale = None
     if x.scale is not None and x.scale.size == 1 and not np.any(np.isnan(weights.scale)):
         scale = np.float64(x.scale.reshape(())) * weights.scale
+    values = c.rng.normal(size=n_out) * spread
+    multiples = None if scale is None else np.rint(values / scale) * scale
+    exact = multiples is not None and np.array_equal(multiples, multiples.astype(np.float32))
+    kind = c.pick((*(("bias on the grid",) if exact else ()), "bias off the grid", "no bias"))
     if kind == "no bias":
         s.feature(kind)
         return None
-    values = c.rng.normal(size=n_out) * spread
     if scale is not None and s.dialect == "qdq" and c.flag("bias in int32", 50):
         s.feature("bias in int32")
         scales = np.broadcast_to(scale, (n_out,)).astype(np.float32)
@@ -167,11 +169,8 @@ def _bias(s: Sketch, x: Live, weights: Weights, n_out: int, spread: float) -> st
         codes = s.constant(np.rint(values / scales), np.int32)
         zero = [s.constant(np.zeros(np.shape(scales)), np.int32)] if c.integer(0, 1) else []
         return s.add("DequantizeLinear", codes, s.constant(scales), *zero, **attributes)
-    if kind == "bias on the grid" and scale is not None:
-        values = np.rint(values / scale) * scale
-        kind = kind if np.array_equal(values, values.astype(np.float32)) else "bias off the grid"
-    else:
-        kind = "bias off the grid"
+    if kind == "bias on the grid":
+        values = multiples
     s.feature(kind)
     if s.dialect == "qonnx" and c.flag("bias through Quant", 12):
         s.feature("bias through Quant")

@@ -19,8 +19,11 @@ PARTS = 4
 SECONDS = 20
 """For one file, on a machine that does other things as well."""
 
-MEMORY = 3 << 30
-"""Bytes that a file may take beside what the process has."""
+MEMORY = 1 << 20
+"""KiB that a file may take beside what the process has taken before."""
+
+ADDRESSES = 16 << 30
+"""Bytes of address space: what asks for more gets none."""
 
 
 def _expired(signum: int, frame: object) -> None:
@@ -50,16 +53,16 @@ def look(seed: int) -> str:
 
 def work(seeds: range, out: Connection) -> None:
     """Look at files with little memory and little time; say before each which it is."""
-    with Path("/proc/self/statm").open(encoding="ascii") as file:
-        limit = int(file.read().split()[0]) * resource.getpagesize() + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     signal.signal(signal.SIGALRM, _expired)
     for seed in seeds:
         out.send(seed)
         signal.alarm(SECONDS)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         found = look(seed)
         signal.alarm(0)
-        out.send(found)
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        out.send(found or (f"{seed}: took {taken} KiB" if taken > MEMORY else ""))
     out.send(None)
 
 

@@ -61,7 +61,8 @@ class _Annotations:
                 sanitize_quant_values(self, chosen, values)
             except Exception as error:  # qonnx raises Exception itself
                 raise ModelError(
-                    f"tensors {chosen} must have values of the annotated data type, not others: {error}"
+                    f"Tensors {chosen} must have values of the annotated data type, not others: "
+                    f"{' '.join(str(error).split())}"
                 ) from error
 
 
