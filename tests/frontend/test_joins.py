@@ -76,6 +76,30 @@ def test_operators_before_and_behind_the_sum():
     assert rtl4ml.compile(graph, reuse=64).verify(samples=300, rtl=False).equality.mismatches == 0
 
 
+@pytest.mark.parametrize("kind", ["Add", "Sub"])
+def test_a_negated_operand(kind):
+    """Its factor is negative: with the other sign only numbers of pairs would be found, 15,000 steps instead of 60."""
+    b = Builder(4)
+    q = b.quant("x", 0.0447, 8)
+    turned = b.node("Mul", [b.node("Neg", [b.layer(q, 4, 4, 0.0156, 8)]), b.constant(0.9)])
+    y = b.quant(b.node("Relu", [b.node(kind, [q, turned])]), 0.0897, 8, signed=0)
+    graph = graph_of(b.model(b.dense(y, 4, 2)))
+    assert rtl4ml.compile(graph, reuse=64).verify(samples=300, rtl=False).equality.mismatches == 0
+    add = next(o for o in graph.operators if o.kind == "Add")
+    assert int(add.left) * int(add.right) * (1 if kind == "Add" else -1) < 0
+    assert max(len(p) for p in graph.consumers(add.output)[0].staircase.positions) < 256
+
+
+def test_channels_that_differ_in_front_of_the_sum_only():
+    """Each has a function of its own, though the quantizer is one for all; and elements with other ranges."""
+    b = Builder(5)
+    q = b.quant("x", 0.319, 4, signed=0)
+    both = [b.node("Add", [b.dense(q, 5, 6, s), b.constant(b.random.normal(size=6))]) for s in (0.25, 0.125)]
+    y = b.quant(b.node("Add", both), 13.9, 3)
+    graph = graph_of(b.model(b.dense(y, 6, 2)))
+    assert rtl4ml.compile(graph, reuse=64).verify(samples=300, rtl=False).equality.mismatches == 0
+
+
 def test_a_bias_read_by_two_joins_the_accumulator_once():
     b = Builder(4)
     q = b.quant("x", 0.25)

@@ -97,3 +97,17 @@ def test_errors():
         "Input 'add4' of node 'n_slice5' (Slice) must be quantized, not the output of node 'n_add4' (Add): put a Quant "
         "node between them",
     )
+
+
+def test_all_elements_are_chosen():
+    """The judge is told that they still are on their grid, though a Slice stands between."""
+    b, y = start()
+    whole = b.node("Slice", [y, *(b.constant(v, np.int64) for v in ([0], [6], [1]))])
+    agrees(b, b.dense(whole, 6, 2))
+
+
+def test_the_second_output_of_a_split_in_a_product():
+    b, y = start()
+    half = b.node("Split", [y], 2, axis=1, num_outputs=2)
+    graph = agrees(b, b.dense(f"{half}_1", 3, 2))
+    assert sum(o.kind == "Gather" for o in graph.operators) == 1

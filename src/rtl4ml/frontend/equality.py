@@ -259,9 +259,9 @@ def compare(
         rows.append(((end, True), ends[0], ends[1], ends[2], ends[3]))
         for key, mine, exact, judged, layered in rows:
             name, output = key
-            differs = judged != layered
+            differs = _different(judged, layered)
             counts[key][0] += mine.size
-            counts[key][1] += int(np.count_nonzero(mine != exact))
+            counts[key][1] += int(np.count_nonzero(_different(mine, exact)))
             # The first quantizer has no product in front: both judges run the very same float32 operators there.
             counts[key][2] += 0 if name in first and not output else int(np.count_nonzero(differs))
             worst += [
@@ -278,6 +278,12 @@ def compare(
     # onnxruntime's integer kernels saturate on some processors: they oblige nobody either.
     required = judge_must_agree(graph) and not any(node.op_type in INTEGER_PRODUCTS for node in model.graph.node)
     return Equality(len(values), tensors, tuple(worst), required, unjudged, announced(graph))
+
+
+def _different(a: NDArray, b: NDArray) -> NDArray[np.bool_]:
+    """Where two arrays differ; a value that is no number is equal to another one of its kind."""
+    different: NDArray[np.bool_] = (a != b) & ~((a != a) & (b != b))  # only NaN is not itself
+    return different
 
 
 def _in_float32(operator: Requantize, ours: Mapping[str, Codes]) -> Codes:

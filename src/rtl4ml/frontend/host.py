@@ -130,7 +130,8 @@ def invert(function: HostFunction, targets: Reals, shape: Sequence[int]) -> Real
     if not function.model:
         return targets.reshape(len(targets), *shape)
     if not function.batched:
-        spread = max(1.0, float(np.abs(flat).max()))
+        # NumPy's generator takes no more than the range of a float32 or so.
+        spread = min(max(1.0, float(np.abs(flat).max())), 2.0**100)
         return np.random.default_rng(0).uniform(-spread, spread, (len(targets), *shape)).astype(np.float32)
     largest = float(1 << 20)
 

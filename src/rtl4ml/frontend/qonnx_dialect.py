@@ -9,7 +9,7 @@ from rtl4ml.frontend.activation import quantize
 from rtl4ml.frontend.constants import quantize_constant
 from rtl4ml.frontend.lowering import CUSTOM_DOMAINS, Lowering, handles
 from rtl4ml.frontend.quantizer import AnyQuantizer, Quantizer, Truncation
-from rtl4ml.frontend.values import Constant
+from rtl4ml.frontend.values import Constant, Flow
 
 DOMAINS = ("", *CUSTOM_DOMAINS)
 
@@ -48,6 +48,13 @@ def _parameters(lowering: Lowering, node: onnx.NodeProto, count: int) -> list[ND
     if len(node.input) != count or not all(node.input):
         raise ModelError(f"Node {node.name!r} ({node.op_type}) must have {count} inputs, not {len(node.input)}")
     parameters = [np.asarray(lowering.constant(name, node).value) for name in node.input[1:]]
+    value = lowering.value(node.input[0], node)
+    rank = np.ndim(value.value) if isinstance(value, Constant) else value.order.ndim
+    if not (isinstance(value, Flow) and value.opaque) and max(p.ndim for p in parameters) > max(rank, 1):
+        raise ModelError(
+            f"Parameters of node {node.name!r} ({node.op_type}) must have at most the {rank} dimensions of its input, "
+            f"not {max(p.ndim for p in parameters)}: they would add dimensions to it"
+        )
     for name, parameter in zip(node.input[1:], parameters, strict=True):
         if not parameter.size or parameter.dtype.kind not in "fiu":
             raise ModelError(f"Input {name!r} of node {node.name!r} ({node.op_type}) must hold numbers, not none")
