@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +23,7 @@ BROKEN = {
 """Numbers that mean nothing, or something else, by what they stand for."""
 
 
-def _pick(rng: np.random.Generator, sequence):
+def _pick(rng: np.random.Generator, sequence: Sequence[Any]) -> Any:
     return sequence[int(rng.integers(len(sequence)))]
 
 

@@ -66,7 +66,8 @@ def settings_for(number: int, multiplications: int, n_in: int) -> dict[str, Any]
     if multiplications <= 600 and random.random() < 0.4:
         reuse = 1
     lanes = int(random.integers(1, n_in + 1)) if random.random() < 0.4 and reuse > 1 else None
-    return {"reuse": reuse, "lanes": lanes, "backpressure": bool(random.random() < 0.8)}
+    backpressure = bool(random.random() < 0.8)
+    return {"reuse": reuse, "lanes": lanes if backpressure else None, "backpressure": backpressure}
 
 
 def run(network: Network, number: int = 0, *, samples: int = 150, rtl: bool = False) -> Outcome:

@@ -27,9 +27,8 @@ class Live:
         scale: of its codes, () or broadcast against it; None: it has none.
         codes: lowest and highest code.
         kind: of a tensor of integers: its type's name.
-        zero: of a tensor of integers: its zero point.
-        own: whether what says scale and zero point is what quantized it.
-        exact: whether a product may take it as it is: scales that differ by powers of two only.
+        zero: its codes' zero point.
+        attributes: of the DequantizeLinear that reads it: the axis of its scales.
     """
 
     name: str

@@ -41,9 +41,9 @@ def test_numbered_networks(part: int) -> None:
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize("number", [21, 64, 110])
+@pytest.mark.parametrize("number", [105, 400, 526])
 def test_verilog(number: int) -> None:
-    """Codes and cycles of the Verilog: a chain, a residual network, integer products."""
+    """Codes and cycles of the Verilog: integer products; branches and a reduction; TopK in a free-running pipeline."""
     found = run(numbered(number), number, rtl=True)
     assert found.status == "equal", found.message
 

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+import rtl4ml
 from rtl4ml.export.verilog import convert, count_multipliers
+from rtl4ml.frontend.load import from_model
+from tests.frontend.build import File
 from tests.stages.test_dense import check, dense
 
 PALETTES = {
@@ -58,3 +61,16 @@ def test_small_weights_need_no_multiplier(palette):
     _, stage = dense((8, 6), 1, 6, weights=lambda layer, a, b: np.random.default_rng(1).choice(values, (a, b)))
     assert stage.multipliers == 0
     assert stage.logic_products > 0
+
+
+@pytest.mark.parametrize("reuse", [3, 6])
+def test_sums_that_nothing_depends_on_are_not_built(reuse):
+    """The function behind them is constant: what the layer reads does not matter."""
+    file = File([1, 6])
+    x = file.quant("x", 0.25, 6)
+    x = file.add("MatMul", x, file.constant(np.random.default_rng(0).integers(-50, 50, (6, 3)) / 4))
+    x = file.quant(file.add("Sub", x, file.constant(1e6)), 0.25, 4, signed=0)
+    file.add("MatMul", x, file.constant(np.ones((3, 2))))
+    design = rtl4ml.compile(from_model(file.model(), "net"), reuse=reuse)
+    assert design.plan.stages[0].stage.multipliers == 0
+    assert count_multipliers(design.verilog, design.name) == design.plan.multipliers

@@ -32,7 +32,7 @@ TABLE_PAIRS = 1 << 12
 """Pairs of codes that a two-dimensional table holds, and steps that a function of the join's integers may have."""
 
 MORE_STEPS = 2
-"""So many times the steps of the chain come of rounding, not of chance: no reason to look for better factors."""
+"""So many times the steps of the chain may come of rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +135,12 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
         found = _fit(_spread(natural, tensor, pairs), joined, pairs)
         if found is None:
             continue
-        if best is None or _steps(found) < _steps(best[1]):
+        if _follows(found, natural):
             best = built, found
-        if _steps(found) <= MORE_STEPS * (1 + _steps(natural)):
             break
-    if best is not None and _steps(best[1]) <= TABLE_PAIRS:
+        if _steps(found) <= TABLE_PAIRS and (best is None or _steps(found) < _steps(best[1])):
+            best = built, found
+    if best is not None:
         lowering.append(best[0], waiting.order)
         return replace(flow, tensor=output, source=output), best[1]
     table = _numbered(waiting, name, inputs, output, tensors, pairs)
@@ -232,6 +233,12 @@ def _spread(natural: Staircase, tensor: Tensor, pairs: Pairs) -> Staircase:
         tuple(natural.positions[0][chosen] for chosen in inside),
         tuple(natural.codes[0][chosen] for chosen in inside),
     )
+
+
+def _follows(found: Staircase, natural: Staircase) -> bool:
+    """Whether a function is the chain's but for its rounding; others number pairs, and take as many steps."""
+    monotone = found.monotone or not natural.monotone
+    return monotone and _steps(found) <= MORE_STEPS * (1 + _steps(natural))
 
 
 def _steps(staircase: Staircase) -> int:

@@ -69,8 +69,9 @@ def saturate(lowering: Lowering, node: onnx.NodeProto, flow: Flow, low: int, hig
         order = lowering.layouts.pop(tensor.name)
         del lowering.tensors[tensor.name]
         staircase = clipped(maker.staircase, low, high)
-        words = (*maker.chain, node.op_type)
-        lowering.append(replace(maker, output=name, staircase=staircase, format=tensor_format, chain=words), order)
+        departures = None if maker.departures is None else maker.departures.clipped(low, high)
+        limited = replace(maker, output=name, staircase=staircase, format=tensor_format, departures=departures)
+        lowering.append(replace(limited, chain=(*maker.chain, node.op_type)), order)
     else:
         staircase = clipped(identity(tensor), low, high)
         words = (node.op_type,)

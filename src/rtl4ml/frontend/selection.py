@@ -13,9 +13,9 @@ from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes
 from rtl4ml.frontend import kernels
 from rtl4ml.frontend.lowering import Lowering, handles
+from rtl4ml.frontend.saturation import identity
 from rtl4ml.frontend.values import Constant, Flow
 from rtl4ml.operators import Concat, Gather, Requantize
-from rtl4ml.staircase import Staircase
 
 
 def select(lowering: Lowering, source: str, elements: Codes, shape: tuple[int, ...], name: str | None = None) -> str:
@@ -80,10 +80,8 @@ def viewed(lowering: Lowering, flow: Flow) -> Flow:
     name = f"{flow.tensor}_view"
     while name in lowering.tensors or name in lowering.names:
         name += "_"
-    low, high = tensor.low.min(keepdims=True), tensor.high.max(keepdims=True)
-    codes = np.arange(low[0] + 1, high[0] + 1)
-    same = Staircase(low, high, low.copy(), (codes,), (codes,))
-    lowering.append(Requantize(name, (tensor.name,), name, same, flow.view, ()), lowering.layouts[tensor.name])
+    relabelled = Requantize(name, (tensor.name,), name, identity(tensor), flow.view, ())
+    lowering.append(relabelled, lowering.layouts[tensor.name])
     return replace(flow, source=name, view=None)
 
 

@@ -273,8 +273,12 @@ class MacPlan:
     @property
     def multipliers(self) -> int:
         """Multipliers in the hardware, those behind the accumulators included."""
-        behind = sum(self.tail.nodes[index].kind is kinds.MULTIPLY for index in live_nodes(self.tail))
-        return len(self.kinds(ProductKind.MULTIPLIER)) + behind
+        live = set(live_nodes(self.tail))
+        behind = sum(self.tail.nodes[index].kind is kinds.MULTIPLY for index in live)
+        # Sums that nothing depends on, because all that follows is constant, are not built.
+        name = "product_{}_{}" if self.words == 1 else "accumulator_{}"
+        inputs = [name.format(*position) for position in self.kinds(ProductKind.MULTIPLIER)]
+        return behind + sum(self.tail.inputs[name].index in live for name in inputs)
 
     @property
     def logic_products(self) -> int:

@@ -37,6 +37,12 @@ class Difference:
     def __len__(self) -> int:
         return len(self.row)
 
+    def clipped(self, low: int, high: int) -> "Difference":
+        """Where both staircases still differ with their codes limited to [low, high]."""
+        code, other = (np.minimum(np.maximum(codes, low), high) for codes in (self.code, self.other))
+        kept = code != other
+        return Difference(self.row[kept], self.first[kept], self.last[kept], code[kept], other[kept], self.shared)
+
     def other_codes(self, x: NDArray, y: NDArray) -> Codes:
         """The other staircase's codes where the staircase gave y for x, both of shape (N, n)."""
         result = y.astype(np.int64)
