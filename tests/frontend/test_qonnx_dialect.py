@@ -109,6 +109,19 @@ def test_bit_widths_that_are_tensors(tmp_path, shape):
     assert load(file, tmp_path).output_tensor.format.bits == 4
 
 
+def test_a_width_whose_type_does_not_hold_the_limits(tmp_path):
+    """With an unsigned one the lowest code wraps to the highest."""
+    file = File([1, 4])
+    width = file.constant(3, np.uint32)
+    file.add("Quant", "x", file.constant(0.25), file.constant(0.0), width, domain=QONNX, name="q")
+    with pytest.raises(
+        ModelError,
+        match=r"^Bit width of node 'q' \(Quant\) must be float32, float64, int32, int64, not uint32: qonnx computes "
+        r"the limits of codes in it$",
+    ):
+        load(file, tmp_path)
+
+
 @pytest.mark.parametrize("width", [2.5, 0.0, 65.0, -3.0, np.nan])
 def test_widths_without_a_meaning(tmp_path, width):
     file = File([1, 4])

@@ -13,6 +13,9 @@ from rtl4ml.frontend.values import Constant, Flow
 
 DOMAINS = ("", *CUSTOM_DOMAINS)
 
+WIDTH_TYPES = ("float32", "float64", "int32", "int64")
+"""Of bit widths."""
+
 TRUNC_INPUTS = {1: 5, 2: 6}
 """Inputs of Trunc, by version of its domain."""
 
@@ -23,6 +26,11 @@ def _width(width: NDArray, what: str, node: onnx.NodeProto) -> int:
     Raises:
         ModelError: it is something else.
     """
+    if width.dtype.name not in WIDTH_TYPES:
+        raise ModelError(
+            f"{what} of node {node.name!r} ({node.op_type}) must be {', '.join(WIDTH_TYPES)}, not {width.dtype}: qonnx "
+            "computes the limits of codes in it"
+        )
     number = float(width.reshape(-1)[0]) if width.size == 1 else None
     if number is None or not number.is_integer() or not 1 <= number <= 64:
         raise ModelError(
