@@ -19,7 +19,3 @@ class ConfigurationError(Rtl4mlError, ValueError):
 
 class ToolError(Rtl4mlError):
     """A tool that the work needs (Verilator, a C++ compiler, Yosys) is missing or failed."""
-
-
-class VerificationError(Rtl4mlError):
-    """Two levels that must agree did not."""

@@ -1,1 +1,1 @@
-"""cmvm."""
+"""Constant matrix-vector products as adder graphs: matrices in, datapath out."""

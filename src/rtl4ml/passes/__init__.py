@@ -1,1 +1,1 @@
-"""passes."""
+"""Graph to graph: what changes how codes lie on wires, never what they mean."""

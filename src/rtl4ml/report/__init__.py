@@ -1,1 +1,1 @@
-"""report."""
+"""What people and machines read: verification, profile, tables, progress."""

@@ -1,1 +1,1 @@
-"""simulation."""
+"""Running the Verilog: native runs of millions of samples, and the protocol bench."""
