@@ -434,3 +434,14 @@ def test_dynamic_quantization(tmp_path):
         "Node 'dynamic' (DynamicQuantizeLinear) must be a QuantizeLinear: its scale depends on each sample, and "
         "hardware needs constant ones; quantize the model statically",
     )
+
+
+def test_chosen_codes_that_are_read_with_another_scale_than_they_were_made_with(tmp_path):
+    """Integers go through a Gather and are read with 0.7 instead of 0.3: the product must take the scale that reads."""
+    rng = rng_of("chosen")
+    file = QdqFile([1, 10])
+    x = file.add("MatMul", file.qdq("x", 0.07, -3), file.integers(draw(rng, "int8", (10, 6)), 0.01, 0))
+    codes = file.add("Gather", file.q(x, 0.3, 5), file.constant([4, 1, 5], np.int64), axis=1)
+    y = file.dq(codes, 0.7, 7)
+    file.qdq(file.add("MatMul", y, file.integers(draw(rng, "int8", (3, 4)), 0.02, 0)), 2.0, 0)
+    proven(file, tmp_path)

@@ -67,8 +67,8 @@ def find(lowering: Lowering, node: onnx.NodeProto) -> Operand:
     tensor = lowering.tensors[flow.source]
     if not flow.steps and flow.bias is None:
         if flow.source in lowering.unquantized:
-            # Its scale keeps the codes; the judge, which knows quantizers only, is told.
-            scale = tensor.format.scale
+            # The scale that its codes are read with keeps them; the judge, which knows quantizers only, is told.
+            scale = lowering.source(flow).format.scale
             lowering.grids[flow.tensor] = scale if scale.ndim == 0 else scale[lowering.layouts[flow.source]]
         meaning = lowering.source(flow).format
         return Operand(
