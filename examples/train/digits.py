@@ -91,7 +91,7 @@ def main() -> None:
     if validate:
         return
     path = MODELS / "digits_mlp.onnx"
-    export(model, 64, path)
+    export(model, (64,), path)
     save_split(DATA / "digits_test.npz", test)
     print(describe(path))
     print(f"the file, executed by qonnx, on {len(test.x)} test rows: {onnx_accuracy(path, test):.4f}")

@@ -115,7 +115,7 @@ def main() -> None:
     if validate:
         return
     path = MODELS / "jet_tagger.onnx"
-    export(model, WIDTHS[0], path)
+    export(model, WIDTHS[:1], path)
     save_split(DATA / "jets_test.npz", test)
     print(describe(path))
     print(f"the file, executed by qonnx, on {len(test.x)} test rows: {onnx_accuracy(path, test):.4f}")

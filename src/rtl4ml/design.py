@@ -41,6 +41,11 @@ BENCH_FRAMES = 24
 def compile(
     graph: Graph,
     reuse: int | str | Mapping[str, int] | None = None,
+    interval: int | None = None,
+    fps: float | None = None,
+    latency: int | None = None,
+    multipliers: int | None = None,
+    folding: Mapping[str, Mapping[str, Any]] | None = None,
     lanes: int | None = None,
     output_lanes: int | None = None,
     weights: str | None = None,
@@ -58,6 +63,12 @@ def compile(
         reuse: reuse factor of the network, or a table by layer name and kind (`{"fc1": 4, "dense": 8, "default": 16}`:
             a name wins over a kind, a kind over the default), or the same as text, `"16,dense=8,fc1=4"`; 1 if nothing
             says otherwise.
+        interval: cycles from frame to frame that every layer shall keep, with the fewest multipliers; instead of a
+            reuse.
+        fps: frames a second instead, at `clock_mhz`.
+        latency: cycles that a frame shall take at most, with the fewest multipliers; instead of the above.
+        multipliers: how many there shall be at most, for the shortest interval; instead of the above.
+        folding: tiles and lanes of nodes by name, as `Plan.folding` has them and an IP's folding.yaml.
         lanes: elements of an input beat; None: all of them when the first layer is unrolled, else as few as keep the
             interval.
         output_lanes: elements of an output beat; None: as many as the last stage makes at a time.
@@ -76,6 +87,11 @@ def compile(
     base = planning_settings.from_file(config) if config is not None else planning_settings.Settings()
     given: dict[str, Any] = {
         "reuse": reuse,
+        "interval": interval,
+        "fps": fps,
+        "latency": latency,
+        "multipliers": multipliers,
+        "folding": folding,
         "lanes": lanes,
         "output_lanes": output_lanes,
         "weights": weights,
@@ -242,7 +258,7 @@ class Design:
         """
         target = Path(folder) / self.name
         package.check_target(target)
-        return package.write(target, self.verilog, self.metadata())
+        return package.write(target, self.verilog, self.metadata(), self.plan.folding())
 
     def with_weights(self, weights: Mapping[str, ArrayLike], biases: Mapping[str, ArrayLike] | None = None) -> Graph:
         """The graph that the hardware computes once these weights are loaded; see `weight_words`."""
@@ -337,18 +353,19 @@ class Design:
 
     def _inputs(self, x: ArrayLike | None, samples: int, seed: int) -> tuple[Reals, Codes]:
         graph = self.graph
+        order = graph.prologue.order
         if x is not None:
             values = np.asarray(x, np.float32)
         else:
             drawn = stimuli.draw(graph, samples, seed)
             if graph.input_format is not None:
-                return graph.input_format.decode(drawn).reshape(len(drawn), *graph.input_shape), drawn
-            border = graph.input_tensor.format.real(drawn).reshape(len(drawn), *graph.prologue.shape)
+                return graph.input_format.decode(drawn[:, order]).reshape(len(drawn), *graph.input_shape), drawn
+            border = graph.input_tensor.format.real(drawn)[:, order].reshape(len(drawn), *graph.prologue.shape)
             values = host.invert(graph.prologue, border, graph.input_shape)
         codes = self.encode(values)
         if graph.input_format is not None:
             # The file shall see what the pins carry.
-            values = graph.input_format.decode(codes).reshape(len(codes), *graph.input_shape)
+            values = graph.input_format.decode(codes[:, order]).reshape(len(codes), *graph.input_shape)
         return values, codes
 
     def _accuracy(self, values: Reals, output: Codes, labels: NDArray, notify: Progress) -> dict[str, float]:

@@ -38,6 +38,16 @@ def width_of(low: int, high: int) -> tuple[int, bool]:
     return max(bits, 1), signed
 
 
+def spread(array: NDArray, n: int) -> NDArray:
+    """A periodic array of n entries: element e takes entry `e % array.size`, of which there are a divisor of n.
+
+    >>> spread(np.array([1, 2]), 4).tolist()
+    [1, 2, 1, 2]
+    """
+    flat = np.asarray(array).reshape(-1)
+    return flat if flat.size == n else np.tile(flat, n // flat.size)
+
+
 @dataclass(frozen=True, eq=False)
 class Format:
     """Meaning of a tensor's codes: `value = (code - zero_point) * scale`.
@@ -45,8 +55,9 @@ class Format:
     Parameters:
         bits: width of the quantizer in bits (wires may be narrower: their width comes from ranges).
         signed: whether negative codes exist.
-        scale: float64, shape () or (n,): per tensor or per element. Exact: products of two float32 fit.
-        zero_point: int64, shape () or (n,).
+        scale: float64, shape () or (k,): of the tensor, or of element e at e % k: per channel where channels come last,
+            per element with k elements. Exact: products of two float32 fit.
+        zero_point: int64, shape () or (k,) likewise.
         narrow: the lowest signed (highest unsigned) code is not used.
         bipolar: codes are -1 and +1 only.
     """
@@ -70,7 +81,14 @@ class Format:
 
     def real(self, codes: Codes, bias: Reals | None = None) -> Reals:
         """The float32 next to `(codes - zero_point) * scale + bias`: rounded once. Codes have shape (..., n)."""
-        return round_once(np.asarray(codes, np.int64) - self.zero_point, self.scale, bias)
+        codes = np.asarray(codes, np.int64)
+        periods = {array.size for array in (self.scale, self.zero_point) if array.ndim}
+        if periods <= {codes.shape[-1]}:
+            return round_once(codes - self.zero_point, self.scale, bias)
+        n = codes.shape[-1]
+        scale = spread(self.scale, n) if self.scale.ndim else self.scale
+        zero = spread(self.zero_point, n) if self.zero_point.ndim else self.zero_point
+        return round_once(codes - zero, scale, bias)
 
     def __str__(self) -> str:
         if self.bipolar:

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from rtl4ml.errors import ModelError
-from rtl4ml.formats import Codes, Format, InputFormat
+from rtl4ml.formats import Codes, Format, InputFormat, spread
 
 TILE_BYTES = 1 << 19
 """Samples are evaluated in tiles whose widest tensor takes about this much: it stays in a core's cache."""
+
+TILES_OF_MAPS = 1 << 26
+"""Small tiles cost calls: up to 64 samples are taken together while the widest tensor stays under this much memory."""
 
 
 @functools.cache
@@ -35,8 +38,9 @@ class Tensor:
         name: as in the file where it has one.
         shape: without the batch.
         format: meaning of the codes.
-        low: int64 (size,), lowest code that each element can reach.
-        high: int64 (size,), highest.
+        low: int64 (k,), lowest code that element e can reach, at e % k: k is the size, or a divisor of it, such as
+            the channels where they come last.
+        high: int64 (k,), highest.
     """
 
     name: str
@@ -49,6 +53,21 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def channels(self) -> int:
+        """What reports count by: channels of a feature map, elements of a vector."""
+        return self.shape[-1] if len(self.shape) > 1 and self.low.size <= self.shape[-1] else self.size
+
+    @property
+    def lows(self) -> Codes:
+        """Lowest code of every element, int64 (size,)."""
+        return spread(self.low, self.size)
+
+    @property
+    def highs(self) -> Codes:
+        """Highest code of every element, int64 (size,)."""
+        return spread(self.high, self.size)
 
     @property
     def range(self) -> tuple[int, int]:
@@ -211,12 +230,13 @@ class Graph:
         tensor = self.input_tensor
         if codes.ndim != 2 or codes.shape[1] != tensor.size:
             raise ModelError(f"Input codes must have shape (N, {tensor.size}), not {codes.shape}")
-        if codes.size and (np.any(codes.min(axis=0) < tensor.low) or np.any(codes.max(axis=0) > tensor.high)):
+        if codes.size and (np.any(codes.min(axis=0) < tensor.lows) or np.any(codes.max(axis=0) > tensor.highs)):
             raise ModelError(
                 f"Input codes must lie in [{tensor.range[0]}, {tensor.range[1]}], not in [{codes.min()}, {codes.max()}]"
             )
         results = {name: np.empty((len(codes), self.tensors[name].size), np.int64) for name in names}
-        tile = max(64, TILE_BYTES // (4 * max(t.size for t in self.tensors.values())))
+        widest = max(t.size for t in self.tensors.values())
+        tile = max(1, min(64, TILES_OF_MAPS // (4 * widest)), TILE_BYTES // (4 * widest))
 
         def run(start: int) -> int:
             part = codes[start : start + tile]

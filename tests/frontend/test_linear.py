@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rtl4ml.errors import ModelError
-from rtl4ml.frontend.linear import integer_multiple
+from rtl4ml.frontend.products import integer_multiple
 from rtl4ml.operators import Dense, Requantize
 from tests.frontend.build import File, load, proven
 

@@ -4,8 +4,9 @@ from amaranth.hdl import signed
 from amaranth.sim import Simulator
 
 from rtl4ml.errors import ConfigurationError
+from rtl4ml.hdl.finish import Finish
 from rtl4ml.hdl.mac_array import MacArray
-from rtl4ml.hdl.mac_plan import Finish, MacPlan
+from rtl4ml.hdl.mac_plan import MacPlan
 from rtl4ml.hdl.tables import shape_of_range
 from tests.hdl.bench import pack, unpack
 
@@ -36,14 +37,16 @@ def exercise(plan, x, share):
 
     async def bench(ctx):
         index = edge = 0
-        while len(results) < len(x) * plan.groups:
+        while len(results) < len(x) * len(plan.places):
             issue = index < len(stream) and generator.random() >= share
             word = index % plan.words
             ctx.set(array.issue, issue)
             ctx.set(array.first, word == 0)
             ctx.set(array.last, word == plan.words - 1)
             if ctx.get(array.o_valid):
-                outputs = unpack(ctx.get(array.o_payload.as_value()), out_shape.width, out_shape.signed, plan.outputs)
+                outputs = unpack(
+                    ctx.get(array.o_payload.as_value()), out_shape.width, out_shape.signed, plan.finish_lanes
+                )
                 results.append((edge, outputs))
             await ctx.tick()
             ctx.set(array.word.as_value(), pack(stream[index], 4) if issue else 0)
@@ -131,3 +134,55 @@ def test_block_memories_have_registers_behind_them():
     assert plan_of(13, 6, 1, 2, 5.0).operand_register
     assert not plan_of(13, 6, 1, 2, 10.0).operand_register
     assert not plan_of(4, 6, 1, 2, 5.0).operand_register
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4, 2), (4, 3, 6, 1), (1, 2, 2, 1)])
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("share", [0.0, 0.4])
+@pytest.mark.parametrize("last", [True, False])
+def test_fewer_lanes_than_accumulators(shape, lanes, share, last):
+    """Beats of a group follow each other; the last group may have fewer of them."""
+    groups, words, outputs, _ = shape
+    beats = np.full(groups, min(words, outputs // lanes))
+    beats[-1] -= bool(last and beats[-1] > 1)
+    rows = int(beats.sum())
+    gains = np.random.default_rng(5).integers(-3, 4, (lanes, rows))
+
+    def build(datapath, lane, word, parameters):
+        return datapath.multiply(word, parameters["gain"])
+
+    plan = plan_of(*shape, 4.0, Finish(build, [{"gain": gain} for gain in gains], beats))
+    x = np.random.default_rng(1).integers(-8, 8, (4, words * shape[3]))
+    sums = reference(plan, x)
+    places = [sums[:, h, b * lanes : (b + 1) * lanes] for h, count in enumerate(beats) for b in range(count)]
+    expected = np.stack(places, axis=1) * gains.T
+    assert np.array_equal(plan.evaluate(x), expected.reshape(4, -1))
+    lasts, edges, got = exercise(plan, x, share)
+    assert np.array_equal(got.reshape(expected.shape), expected)
+    offsets = np.concatenate([np.arange(count) for count in beats])
+    assert np.array_equal(
+        edges, np.repeat(np.array(lasts).reshape(4, -1), beats, axis=1).reshape(-1) + plan.depth + np.tile(offsets, 4)
+    )
+
+
+def test_groups_with_words_of_their_own():
+    weights = np.random.default_rng(0).integers(-8, 8, (2, 3, 2, 2))
+    low = np.random.default_rng(1).integers(-8, 1, (2, 3, 2))
+    plan = MacPlan(weights, np.zeros((2, 2), np.int64), low, low + 5, 5.0)
+    x = np.stack([low, low + 5]).reshape(2, -1)
+    expected = np.einsum("nhgs,hgps->nhp", x.reshape(2, 2, 3, 2), weights)
+    assert np.array_equal(plan.evaluate(x), expected.reshape(2, -1))
+
+
+def test_beats_must_fit():
+    def finish(lanes, *beats):
+        return Finish(lambda *arguments: arguments[2], [{}] * lanes, np.array(beats))
+
+    for lanes, beats in [(3, (1, 1)), (2, (1,)), (2, (1, 3)), (2, (0, 1))]:
+        message = (
+            rf"^Beats of {lanes} lanes must divide 4 accumulators, 1 to {4 // lanes} beats for each of 2 groups, not "
+        )
+        with pytest.raises(ConfigurationError, match=message):
+            plan_of(2, 3, 4, 1, 5.0, finish(lanes, *beats))
+    with pytest.raises(ConfigurationError, match=r"^Beats of a group must be no more than its 3 words, not 4$"):
+        plan_of(2, 3, 4, 1, 5.0, finish(1, 4, 4))

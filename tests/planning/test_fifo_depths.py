@@ -1,14 +1,19 @@
+import time
+import warnings
+
 import numpy as np
 import pytest
 
 import rtl4ml
 from rtl4ml.errors import ConfigurationError
+from rtl4ml.planning.event_tables import compile_network
 from rtl4ml.planning.fifo_depths import find_depths
 from rtl4ml.planning.network import Network, Placed
 from rtl4ml.planning.schedule import DeadlockError, simulate, summarise
 from tests.hdl.bench import randomly
 from tests.networks.branched import MODELS, graph_of, residual
 from tests.planning.dag import run_network
+from tests.planning.synthetic import random_network, residual_network, simulated
 
 CASES = [
     ("residual", 4),
@@ -92,3 +97,44 @@ def test_described():
     assert [entry["to"] for entry in described] == ["n_matmul1", "n_add4"]
     assert [entry["beats_to_run"] for entry in described] == [0, 3]
     assert described[1]["beats"] == described[1]["beats_for_the_interval"] == plan.fifos[1].depth
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_depths_are_the_smallest(seed):
+    """Found one place after the other by long runs."""
+    network = random_network(seed, 2 + seed % 4)
+    unlimited = dict.fromkeys(network.branches)
+    best = simulated(network.with_fifos(unlimited))
+    found = find_depths(network)
+    live, full = {}, {}
+    for fifo in found:
+        depth = 0
+        while simulated(network.with_fifos({**unlimited, **live, fifo.branch: depth}), 6) is None:
+            depth += 1
+        live[fifo.branch] = depth
+    for fifo in found:
+        depth = live[fifo.branch]
+        while True:
+            summary = simulated(network.with_fifos({**unlimited, **full, fifo.branch: depth}))
+            if summary and summary.latency <= best.latency and summary.interval <= best.interval:
+                break
+            depth += 1
+        full[fifo.branch] = depth
+    assert {fifo.branch: fifo.live for fifo in found} == live
+    assert {fifo.branch: fifo.full_rate for fifo in found} == full
+
+
+def test_large_networks_are_sized_in_seconds():
+    network = residual_network(32, 16, 3, 2)
+    tables = compile_network(network).tables
+    assert tables.events.sum() > 150_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        begin = time.perf_counter()
+        depths = find_depths(network)
+        summary = summarise(network.with_fifos({found.branch: found.depth for found in depths}))
+    assert time.perf_counter() - begin < 5
+    # The stem's every pixel of every pass; a skip connection waits for a bit more than two rows twice.
+    assert summary.interval == 32 * 32 * 8
+    assert [found.depth for found in depths][::2] == [0, 0, 0]
+    assert all(found.live > 8 * 32 for found in depths[1::2])

@@ -1,10 +1,13 @@
+from rtl4ml.planning.folding import Folder
 from rtl4ml.planning.grouping import group
 from rtl4ml.planning.settings import Settings
 from tests.networks.branched import MODELS, graph_of
 
 
 def kinds(name, settings):
-    return [(g.kind, [node.kind for node in g.nodes]) for g in group(graph_of(MODELS[name]()), settings)]
+    graph = graph_of(MODELS[name]())
+    shared = {layer for layer, fold in Folder(graph, settings, {}).folds().items() if fold.tile is not None}
+    return [(g.kind, [node.kind for node in g.nodes]) for g in group(graph, shared, streams=bool(shared))]
 
 
 def test_all_unrolled_is_one_region():

@@ -9,7 +9,8 @@ import pytest
 import rtl4ml
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.planning import plan as plan_module
-from rtl4ml.planning.plan import describe_form, plan
+from rtl4ml.planning.description import describe_form
+from rtl4ml.planning.plan import plan
 from rtl4ml.planning.settings import Settings
 from rtl4ml.staircase import fit_affine, fit_constant, fit_shift, fit_thresholds
 from tests.stages.networks import network

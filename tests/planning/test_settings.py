@@ -75,7 +75,7 @@ def test_reuse_from_words_and_tables(reuse):
 
 def test_unknown_settings():
     assert message(from_mapping, {"reuse": 2, "speed": 3}) == (
-        "Setting must be one of backpressure, clock_mhz, lanes, output_lanes, reuse, weights, not 'speed'"
+        "Setting must be one of backpressure, clock_mhz, folding, fps, interval, lanes, latency, multipliers, output_lanes, reuse, weights, not 'speed'"
     )
 
 
@@ -148,7 +148,7 @@ def test_reuse_of_a_kind():
     [
         (
             Settings(1, {"fc9": 2}),
-            "Layer of a reuse must be one of 'fc0', 'fc1', or a kind of layer ('dense'), not 'fc9'",
+            "Layer of a reuse must be one of 'fc0', 'fc1', or a kind of layer ('conv', 'dense'), not 'fc9'",
         ),
         (Settings(1, {"fc1": 6}), "reuse of layer 'fc1' must be at most its 5 multiplications, not 6"),
         (

@@ -38,7 +38,8 @@ COMMON = ("Relu", "BatchNormalization", "Relu", "BatchNormalization", "Mul", "Ad
 
 def _per_channel(s: Sketch, x: Live, make: Callable[[tuple[int, ...]], np.ndarray]) -> str:
     """A constant for all elements or for each, in one of the shapes that broadcast."""
-    shape = s.choose.pick(((), (x.shape[-1],), (1,), (1, x.shape[-1])))
+    channels = (x.shape[-1],) if len(x.shape) <= 2 else (x.shape[1], *(1 for _ in x.shape[2:]))
+    shape = s.choose.pick(((), channels, (1,), (1, *channels)))
     return s.parameter(make(shape))
 
 

@@ -14,11 +14,12 @@ from tests.property.sketch import Live, Sketch
 JOINS = ("join Add", "join Add", "join Sub", "join Mul", "join Max", "join Min")
 
 
-def _like(s: Sketch, x: Live, reference: Live) -> Live:
-    """Quantized on the scale of another tensor, on a power of two of it, or on one of its own."""
+def like(s: Sketch, x: Live, reference: Live, *, same: bool = False) -> Live:
+    """Quantized on the scale of another tensor; if it need not be the same, on a power of two of it or on its own."""
     assert reference.scale is not None
     scale = float(reference.scale.reshape(-1)[0])
-    kind = s.choose.pick(("same scale", "scales a power of two apart", "scales of their own"))
+    kinds = ("same scale", "scales a power of two apart", "scales of their own")
+    kind = kinds[0] if same else s.choose.pick(kinds)
     s.feature(kind)
     if kind == "scales a power of two apart":
         scale *= s.choose.pick((0.5, 2.0, 4.0))
@@ -32,9 +33,9 @@ def operand(s: Sketch, x: Live) -> Live:
     return quantize(s, x, plain=True, widest=8)
 
 
-def join(s: Sketch, a: Live, b: Live) -> Live:
-    """Two tensors meet; the result is not quantized."""
-    kind = s.choose.pick(JOINS).removeprefix("join ")
+def join(s: Sketch, a: Live, b: Live, *, only: str | None = None) -> Live:
+    """Two tensors meet, by one operator only if it is given; the result is not quantized."""
+    kind = only or s.choose.pick(JOINS).removeprefix("join ")
     s.feature(f"two tensors {kind}")
     a, b = s.real(a), s.real(b)
     if s.choose.integer(0, 1):
@@ -49,7 +50,7 @@ def residual(s: Sketch, x: Live) -> Live:
     s.feature("residual")
     x = operand(s, x)
     y = elementwise.chain(s, dense(s, x, x.shape[-1]), 2)
-    y = _like(s, y, x)
+    y = like(s, y, x)
     if s.choose.flag("operators in front of a join", 15):
         s.feature("operators in front of a join")
         y = elementwise.apply(s, s.real(y), s.choose.pick(("Relu", "Neg", "Mul", "LeakyRelu")))
@@ -64,7 +65,7 @@ def sums(s: Sketch, x: Live) -> Live:
     a, b = s.real(dense(s, x, n)), s.real(dense(s, x, n))
     if s.choose.integer(0, 2):
         a = operand(s, a)
-        b = _like(s, b, a)
+        b = like(s, b, a)
     else:
         s.feature("sum of accumulators")
     return join(s, a, b)
@@ -78,7 +79,7 @@ def branches(s: Sketch, x: Live) -> Live:
     parts = [first]
     for _ in range(s.choose.integer(1, 2)):
         y = elementwise.chain(s, dense(s, x, s.choose.integer(1, 8)), 1)
-        parts.append(_like(s, y, first))
+        parts.append(like(s, y, first))
     return concat(s, parts)
 
 

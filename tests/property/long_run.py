@@ -1,7 +1,7 @@
 """Random networks by the thousand: `python -m tests.property.long_run --networks 2000 --rtl 100 --jobs 2`.
 
 Outcomes go to a file, one line of JSON a network; a second call does what is missing, and prints the table of all.
-A network is looked at again by its number: `--only 123`.
+A network is looked at again by its number: `--only 123`. `--family spatial` are those of images and signals.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.property.networks import numbered
+from tests.property.families import FAMILIES
 from tests.property.outcome import reason, run
 
 LIMIT = 600
@@ -40,15 +40,15 @@ def _expired(signum: int, frame: object) -> None:
     raise TimeoutError(f"more than {LIMIT} seconds")
 
 
-def one(task: tuple[int, bool, int]) -> dict[str, Any]:
+def one(task: tuple[str, int, bool, int]) -> dict[str, Any]:
     """Run a network; nothing that it does stops the others."""
-    number, rtl, samples = task
+    family, number, rtl, samples = task
     features: list[str] = []
     signal.signal(signal.SIGALRM, _expired)
     signal.alarm(LIMIT)
     started = time.perf_counter()
     try:
-        network = numbered(number)
+        network = FAMILIES[family](number)
         features = sorted(network.features)
         found = run(network, number, samples=samples, rtl=rtl).describe()
     except Exception:
@@ -91,14 +91,17 @@ def table(lines: Iterable[dict[str, Any]]) -> str:
 def main() -> int:
     """Run what is missing and print the table; exit status 1 if anything is neither equal nor rightly refused."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--family", choices=FAMILIES, default="mlp")
     parser.add_argument("--networks", type=int, default=2000)
     parser.add_argument("--rtl", type=int, default=100, help="how many of them go through Verilator")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--samples", type=int, default=150, help="inputs for each network")
-    parser.add_argument("--file", type=Path, default=Path("build/random_networks.jsonl"))
+    parser.add_argument("--file", type=Path, help="build/random_networks.jsonl, or another for another family")
     parser.add_argument("--only", type=int, action="append", help="these numbers, whether they were run or not")
     parser.add_argument("--again", action="store_true", help="those that were neither equal nor rightly refused, too")
     given = parser.parse_args()
+    if given.file is None:
+        given.file = Path("build/random_networks" + ("" if given.family == "mlp" else f"_{given.family}") + ".jsonl")
     given.file.parent.mkdir(parents=True, exist_ok=True)
     done: dict[int, dict[str, Any]] = {}
     if given.file.exists():
@@ -108,7 +111,7 @@ def main() -> int:
     if given.again:
         done = {n: x for n, x in done.items() if x["status"] == "equal" or reason(x["message"])}
     numbers = given.only or [n for n in range(given.networks) if n not in done]
-    tasks = [(n, with_rtl(n, given.networks, given.rtl), given.samples) for n in numbers]
+    tasks = [(given.family, n, with_rtl(n, given.networks, given.rtl), given.samples) for n in numbers]
     context = multiprocessing.get_context("spawn")
     # A worker keeps every session and every simulation it has opened: it is replaced now and then.
     with context.Pool(given.jobs, maxtasksperchild=100) as pool, given.file.open("a", encoding="utf-8") as file:

@@ -70,6 +70,14 @@ def settings_for(number: int, multiplications: int, n_in: int) -> dict[str, Any]
     return {"reuse": reuse, "lanes": lanes if backpressure else None, "backpressure": backpressure}
 
 
+def _multiplications(operator: Any) -> int:
+    """Of a product by weights that are not 0: once, or once for every pixel of its result."""
+    if not hasattr(operator, "weights"):
+        return 0
+    pixels = operator.window.pixels_out if hasattr(operator, "window") else 1
+    return int(np.count_nonzero(operator.weights)) * pixels
+
+
 def run(network: Network, number: int = 0, *, samples: int = 150, rtl: bool = False) -> Outcome:
     """Load a network, compile it and compare it with the strict judge; with `rtl`, the Verilog with it as well."""
     started = time.perf_counter()
@@ -84,7 +92,7 @@ def run(network: Network, number: int = 0, *, samples: int = 150, rtl: bool = Fa
             onnx.save(network.model, path)
             graph = rtl4ml.load(path, network.input_format, chains=network.chains)
         if rtl:
-            multiplications = sum(int(np.count_nonzero(o.weights)) for o in graph.operators if hasattr(o, "weights"))
+            multiplications = sum(_multiplications(o) for o in graph.operators)
             settings = settings_for(number, multiplications, graph.input_tensor.size)
         result = rtl4ml.compile(graph, **settings).verify(samples=samples, seed=number, rtl=rtl)
     except Rtl4mlError as error:

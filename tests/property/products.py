@@ -30,15 +30,52 @@ class Weights:
     spread: float
 
 
-def _matrix(s: Sketch, n_in: int, n_out: int) -> NDArray:
-    """Normal numbers; now and then dead neurons, or most weights 0."""
+@dataclass(frozen=True)
+class Storage:
+    """How a matrix (n_in, n_out) lies in the file.
+
+    Parameters:
+        axis: of the outputs: 0 or 1.
+        kernel: channels and taps that n_in stands for, (channels, *taps); None: it is a matrix in the file, too.
+        last: the channels lie behind the taps.
+    """
+
+    axis: int = 1
+    kernel: tuple[int, ...] | None = None
+    last: bool = False
+
+    def weights(self, matrix: NDArray) -> NDArray:
+        """As in the file."""
+        if self.kernel is None:
+            return matrix.T if self.axis == 0 else matrix
+        kernel = np.moveaxis(matrix.reshape(*self.kernel, -1), -1, self.axis)
+        return np.moveaxis(kernel, 1, -1) if self.last else kernel
+
+    def scale(self, scale: NDArray) -> NDArray:
+        """One scale, one a column or one for each element, as they broadcast against the weights in the file."""
+        if scale.ndim == 0 or (self.kernel is None and self.axis == 1):
+            return scale
+        if self.kernel is None:
+            return scale.reshape(-1, 1) if scale.ndim == 1 else scale.T
+        if scale.ndim > 1:
+            return self.weights(scale)
+        shape = np.ones(1 + len(self.kernel), int)
+        shape[self.axis] = -1
+        return scale.reshape(shape)
+
+
+def _matrix(s: Sketch, n_in: int, n_out: int, storage: Storage | None = None) -> NDArray:
+    """Normal numbers; now and then dead neurons, or most weights 0. Kernels are small: few of them shall be all 0."""
     c = s.choose
     matrix = c.rng.normal(size=(n_in, n_out))
-    if c.flag("dead neurons", 15):
+    kernel = storage is not None and storage.kernel is not None
+    if kernel and n_in < 12:
+        matrix *= 2
+    if (not kernel or n_out > 2) and c.flag("dead neurons", 5 if kernel else 15):
         s.feature("dead neurons")
         matrix[:, c.rng.random(n_out) < 0.4] = 0
         matrix[:, 0] = 0
-    if c.flag("sparse weights", 10):
+    if (not kernel or n_in > 8) and c.flag("sparse weights", 10):
         s.feature("sparse weights")
         matrix[c.rng.random(matrix.shape) < 0.8] = 0
     return matrix
@@ -70,11 +107,16 @@ def _scales(s: Sketch, scale: float, shape: tuple[int, int], *, across: bool) ->
     )
 
 
-def _qonnx_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Weights:
+def constant_weights(s: Sketch, n_in: int, n_out: int, storage: Storage) -> Weights:
+    """Random weights of the file's dialect."""
+    return (_qonnx_weights if s.dialect == "qonnx" else _qdq_weights)(s, n_in, n_out, storage)
+
+
+def _qonnx_weights(s: Sketch, n_in: int, n_out: int, storage: Storage) -> Weights:
     c = s.choose
     kind = c.pick(WEIGHTS)
     s.feature(f"weights {kind}")
-    matrix = _matrix(s, n_in, n_out)
+    matrix = _matrix(s, n_in, n_out, storage)
     if kind in ("on a grid", "integers"):
         bits = c.integer(1, 6)
         scale = 1.0 if kind == "integers" else scale_of(s, 1.0 / (1 << bits))
@@ -82,15 +124,14 @@ def _qonnx_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Wei
         codes = np.clip(np.rint(matrix * (1 << bits - 1)), -(1 << bits), (1 << bits) - 1)
         value = codes * scale
         # The import takes the coarsest grid that holds them, which may be a multiple of this one.
-        return Weights(
-            s.parameter(value.T if transposed else value), np.array(np.nan), float(np.abs(value).mean() + scale * 0.1)
-        )
+        name = s.parameter(storage.weights(value))
+        return Weights(name, np.array(np.nan), float(np.abs(value).mean() + scale * 0.1))
     domain = c.pick(("qonnx.custom_op.general", "onnx.brevitas", ""))
     s.feature(f"domain {domain or 'no domain'}")
     if kind == "BipolarQuant":
         scale, columns = _scales(s, c.number(0.25, 2.0), matrix.shape, across=False)
-        signs = s.parameter(matrix.T if transposed else matrix)
-        name = s.add("BipolarQuant", signs, s.parameter(_laid(scale, transposed)), domain=domain)
+        signs = s.parameter(storage.weights(matrix))
+        name = s.add("BipolarQuant", signs, s.parameter(storage.scale(scale)), domain=domain)
         return Weights(name, columns, float(scale.mean()))
     bits, narrow = (2, True) if kind == "ternary" else (c.integer(1, 8), bool(c.integer(0, 1)))
     s.feature("ternary" if kind == "ternary" else f"weights {bits} bits")
@@ -101,7 +142,7 @@ def _qonnx_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Wei
         s.feature("weights with a zero point")
         zero = c.integer(low, high)
     mode = c.pick(("ROUND", *MODES))
-    inputs = [matrix.T if transposed else matrix, _laid(scale, transposed), zero, bits]
+    inputs = [storage.weights(matrix), storage.scale(scale), zero, bits]
     name = s.add(
         c.pick(("Quant", "Quant", "IntQuant")),
         *(s.parameter(v) for v in inputs),
@@ -113,31 +154,24 @@ def _qonnx_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Wei
     return Weights(name, columns, float(scale.mean() * high * 0.4 + scale.mean() * 0.1))
 
 
-def _laid(scale: NDArray, transposed: bool) -> NDArray:
-    """Scales as they broadcast against the matrix in the file."""
-    if not transposed or scale.ndim == 0:
-        return scale
-    return scale.reshape(-1, 1) if scale.ndim == 1 else scale.T
-
-
-def _qdq_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Weights:
+def _qdq_weights(s: Sketch, n_in: int, n_out: int, storage: Storage) -> Weights:
     c = s.choose
     kind = c.pick(("int8", "int8", "uint8", *(("int4", "uint4", "int16") if s.opset >= TYPES_OPSET else ())))
     s.feature(f"weights {kind}")
     low, high = LIMITS[kind]
-    matrix = _matrix(s, n_in, n_out)
+    matrix = _matrix(s, n_in, n_out, storage)
     scale, columns = _scales(s, 2.0 / high, matrix.shape, across=False)
     zero = np.zeros(scale.shape, np.int64)
     if c.flag("weights with a zero point", 25) or low == 0:
         s.feature("weights with a zero point")
         zero = c.rng.integers(low // 2, high // 2 + 1, scale.shape)
     codes = np.clip(np.rint(matrix / scale) + zero, low, high)
-    attributes = {"axis": 0 if transposed else 1} if scale.ndim else {}
-    stored = codes.T if transposed else codes
+    attributes = {"axis": storage.axis} if scale.ndim else {}
+    stored = storage.weights(codes)
     parameters = [s.constant(scale), s.constant(zero, dtype(kind))]
     if c.flag("weights through QuantizeLinear", 20):
         s.feature("weights through QuantizeLinear")
-        values = s.constant(matrix.T if transposed else matrix)
+        values = s.constant(storage.weights(matrix))
         integers = s.add("QuantizeLinear", values, *parameters, **attributes)
     else:
         integers = s.constant(stored, dtype(kind))
@@ -148,7 +182,7 @@ def _qdq_weights(s: Sketch, n_in: int, n_out: int, *, transposed: bool) -> Weigh
     )
 
 
-def _bias(s: Sketch, x: Live, weights: Weights, n_out: int, spread: float) -> str | None:
+def constant_bias(s: Sketch, x: Live, weights: Weights, n_out: int, spread: float) -> str | None:
     """A constant to be added to the accumulators: on their grid or off it; None now and then."""
     c = s.choose
     scale = None
@@ -195,12 +229,12 @@ def dense(s: Sketch, x: Live, n_out: int) -> Live:
     n_in = x.shape[-1]
     gemm = len(x.shape) == 2 and c.pick(("MatMul", "Gemm")) == "Gemm"
     transposed = gemm and c.flag("transB", 50)
-    weights = (_qonnx_weights if s.dialect == "qonnx" else _qdq_weights)(s, n_in, n_out, transposed=transposed)
+    weights = constant_weights(s, n_in, n_out, Storage(0 if transposed else 1))
     spread = float(x.spread * weights.spread * np.sqrt(n_in))
     shape = (*x.shape[:-1], n_out)
     if not gemm:
         name = s.add("MatMul", x.name, weights.name)
-        bias = _bias(s, x, weights, n_out, spread)
+        bias = constant_bias(s, x, weights, n_out, spread)
         if bias is not None:
             name = s.add("Add", *((name, bias) if c.integer(0, 3) else (bias, name)))
         return Live(name, shape, spread)
@@ -212,7 +246,7 @@ def dense(s: Sketch, x: Live, n_out: int) -> Live:
         s.feature("alpha")
         attributes["alpha"] = c.pick((0.5, 2.0, -1.0, -0.25, 8.0))
     inputs = [x.name, weights.name]
-    bias = _bias(s, x, weights, n_out, spread)
+    bias = constant_bias(s, x, weights, n_out, spread)
     if bias is not None:
         inputs.append(bias)
         if c.flag("beta", 20):

@@ -93,10 +93,12 @@ def quant(s: Sketch, x: Live, *, scale: float | None = None, plain: bool = False
     low, high = (-1, 1) if bits == 1 and signed else limits(bits, signed=signed, narrow=narrow)
     if scale is None:
         scale = scale_of(s, max(x.spread, 1e-3) * 2.5 / max(high, 1))
-    granularity = "scale per tensor" if plain else c.pick(GRANULARITY)
+    image = len(x.shape) > 2
+    granularity = "scale per tensor" if plain else c.pick(GRANULARITY[: 4 if image else None])
     scales = np.array(scale, np.float32)
     if granularity != "scale per tensor":
-        shape = x.shape if granularity == "scale per element" else (x.shape[-1],)
+        channels = (x.shape[1], *(1 for _ in x.shape[2:])) if image else (x.shape[-1],)
+        shape = x.shape if granularity == "scale per element" else channels
         scales = _spread_scales(s, scale, shape)
     zero = 0
     if not plain and bits > 1 and c.flag("zero point", 20):
@@ -179,7 +181,7 @@ def linear(s: Sketch, x: Live, *, scale: float | None = None, plain: bool = Fals
     attributes: dict[str, int] = {}
     granularity = c.pick(GRANULARITY) if s.dialect == "qdq" and not plain and len(x.shape) > 1 else GRANULARITY[0]
     if granularity == "scale per channel" and s.opset >= 13:
-        axis = c.integer(1, len(x.shape) - 1)
+        axis = 1 if len(x.shape) > 2 else c.integer(1, len(x.shape) - 1)
         scales = _spread_scales(s, scale, (x.shape[axis],))
         zeros = np.full(scales.shape, zero)
         if not absent:

@@ -63,12 +63,15 @@ class Sketch(QdqFile):
     Parameters:
         choose: decisions.
         dialect: "qonnx", "qdq" or "integer".
+
+    `shapes` are those that the file states: qonnx does not infer shapes around its operators on channels that are last.
     """
 
     def __init__(self, choose: Choices, dialect: str, shape: Sequence[int | str | None], **settings: Any):
         super().__init__(shape, **settings)
         self.choose, self.dialect = choose, dialect
         self.features: set[str] = {f"dialect {dialect}"}
+        self.shapes: dict[str, tuple[int, ...]] = {}
 
     def feature(self, *names: str) -> None:
         """Note what the file has."""
@@ -123,12 +126,18 @@ class Sketch(QdqFile):
             node.name = "" if self.choose.integer(0, 1) else f"/{node.name}/"
             node.input[:] = [names.get(i, i) for i in node.input]
             node.output[:] = [names.get(o, o) for o in node.output]
+        for value in model.graph.value_info:
+            value.name = names.get(value.name, value.name)
         return model
 
     def finished(self, output: str, kind: int) -> onnx.ModelProto:
         """The file as a message."""
         self.output_kind = kind
         model = self.model(output)
+        made = {name for node in self.nodes for name in node.output} - {output}
+        for name, shape in self.shapes.items():
+            if name in made:
+                model.graph.value_info.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
         if self.choose.flag("names with slashes", 15):
             model = self.renamed(output, model)
         return model

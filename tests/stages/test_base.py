@@ -3,7 +3,7 @@ import pytest
 from amaranth.hdl import signed
 
 from rtl4ml.hdl.tables import shape_of_range
-from rtl4ml.stages.base import Timing, edge_shape, identifier
+from rtl4ml.stages.base import edge_shape, identifier
 from tests.stages.networks import network
 
 
@@ -21,8 +21,3 @@ def test_borders_have_the_width_of_their_format_and_edges_that_of_their_range():
     assert edge_shape(graph, "y0") == shape_of_range(*graph.tensors["y0"].range)
     assert edge_shape(graph, "y0").width < 4
     assert edge_shape(graph, "y1") == signed(4)
-
-
-def test_timing_counts():
-    timing = Timing(n_in=7, lanes_in=2, lanes=3, rounds=1, words=3, passes=5, depth=6, slots=3)
-    assert (timing.beats_in, timing.beats_out, timing.issues) == (4, 5, 15)

@@ -5,7 +5,7 @@ from rtl4ml.hdl.mac_products import ProductKind
 from rtl4ml.planning.schedule import simulate
 from rtl4ml.stages.dense import DenseStage
 from rtl4ml.stages.tile import choose_tile
-from tests.hdl.bench import randomly
+from tests.hdl.bench import randomly, refuses
 from tests.stages.chain import run
 from tests.stages.networks import inputs, network
 
@@ -85,3 +85,24 @@ def test_constant_weights(reuse, value):
 def test_clocks(clock):
     graph, stage = dense((24, 6), 1, 12, 8, clock=clock, kinds=["affine"], bits=6)
     check(graph, [stage])
+
+
+@pytest.mark.parametrize("kind", ["affine", "thresholds"])
+@pytest.mark.parametrize(
+    ("tile", "finish", "lanes_in"),
+    [((4, 2), 2, 7), ((7, 1), 1, 1), ((2, 3), 1, 2), ((4, 1), 4, 3), ((6, 2), 2, 7), ((6, 1), 3, 2)],
+)
+def test_fewer_lanes_behind_the_accumulators(tile, finish, lanes_in, kind):
+    graph, forms = network((7, 7), 2, kinds=[kind], bits=5)
+    stage = DenseStage(graph, "fc0", "q0", tile, lanes_in, 200, forms["q0"], finish=finish)
+    check(graph, [stage])
+    assert stage.lanes_out == finish
+    assert stage.multipliers <= tile[0] * tile[1] + finish
+
+
+def test_beats_must_be_through_before_the_next_group():
+    graph, forms = network((7, 7), 2, kinds=["affine"])
+    refuses(
+        lambda: DenseStage(graph, "fc0", "q0", (4, 3), 7, 200, forms["q0"], finish=1),
+        "Beats of a group must be no more than its 3 words, not 4",
+    )

@@ -1,18 +1,46 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
+from rtl4ml.operators import Gather, Pool, Window
 from rtl4ml.planning.schedule import simulate
+from rtl4ml.stages.blocks import BlocksStage
 from rtl4ml.stages.dense import DenseStage
+from rtl4ml.stages.gather import GatherStage
+from rtl4ml.stages.pool import PoolStage
+from rtl4ml.stages.reduce import ReduceStage
 from rtl4ml.stages.region import RegionStage
 from rtl4ml.stages.requantize import RequantizeStage
 from tests.hdl.bench import pack, unpack
 from tests.stages.chain import Chain
-from tests.stages.networks import inputs, network
+from tests.stages.maps import codes_of, feature_map, graph_of, requantize
+from tests.stages.networks import network
+from tests.stages.test_reduce import largest
+
+
+def maps():
+    x = feature_map((4, 3, 4), seed=1)
+    pool = Pool("pool", ("x",), "p", Window(4, 3, (2, 2), pads=(1, 0, 0, 1)), (4, 3, 4))
+    step, form = requantize(pool.infer((x,)), "q", "y", kind="thresholds")
+    padded = np.pad(np.arange(48).reshape(4, 3, 4), ((1, 0), (0, 2), (0, 0)), constant_values=-1)
+    move = Gather("move", ("y",), "m", padded.transpose(1, 0, 2).reshape(-1), (5, 5, 4))
+    swap = Gather("swap", ("m",), "s", np.arange(100).reshape(25, 4)[:, [2, 1]].reshape(-1), (5, 5, 2))
+    total = replace(largest(5, 5, 2), inputs=("s",))
+    graph = graph_of(x, pool, step, move, swap, total)
+    return graph, [
+        PoolStage(graph, "pool", "q", 2, (1, 2), 3, 200, form),
+        GatherStage(graph, "move", 4, 2),
+        BlocksStage(graph, ["swap"], 25, 200, {}, [4]),
+        ReduceStage(graph, "max", None, 1, 2, 200, None),
+    ]
 
 
 def stages_of(kind):
+    if kind == "maps":
+        return maps()
     graph, forms = network((7, 5, 6), 2, kinds=["affine", "thresholds"])
     if kind == "dense":
         return graph, [
@@ -28,11 +56,11 @@ def stages_of(kind):
     return graph, [RegionStage(graph, ["fc0", "q0", "fc1", "q1"], 300, forms, True, 3)]
 
 
-@pytest.mark.parametrize("kind", ["dense", "apart", "region"])
-@pytest.mark.parametrize("when", [0, 3, 8, 17, 30])
+@pytest.mark.parametrize("kind", ["dense", "apart", "region", "maps"])
+@pytest.mark.parametrize("when", [0, 3, 8, 17, 30, 91])
 def test_a_reset_of_one_edge_starts_anew(kind, when):
     graph, stages = stages_of(kind)
-    codes = inputs(graph, 4, 1)
+    codes = codes_of(graph.input_tensor, 4, 1)
     expected = graph.evaluate(codes)[graph.output]
     first, last = stages[0], stages[-1]
     padded = np.pad(codes, ((0, 0), (0, -first.n_in % first.lanes_in))).reshape(-1, first.lanes_in)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,17 +18,23 @@ from rtl4ml.cli.options import (
     DivideOption,
     ForceOption,
     FormatOption,
+    FpsOption,
     FreeOption,
+    IntervalOption,
     JsonOption,
     LabelsOption,
     LanesOption,
+    LatencyOption,
     ModelArgument,
+    MultipliersOption,
     NameOption,
     OutputLanesOption,
     ReuseOption,
     SamplesOption,
+    ShapeOption,
     WeightsOption,
     errors,
+    parse_shape,
 )
 from rtl4ml.design import Design, compile
 from rtl4ml.frontend.load import load
@@ -43,6 +49,7 @@ from rtl4ml.report.verification import Verification
 def design_of(
     graph: Graph,
     reuse: str | None,
+    goals: Mapping[str, float | None],
     lanes: int | None,
     output_lanes: int | None,
     weights: str | None,
@@ -58,6 +65,7 @@ def design_of(
     if reuse is not None:
         network, layers = parse_reuse(reuse)
         settings["reuse"] = {**layers, **({} if network is None else {"default": network})}
+    settings.update({goal: value for goal, value in goals.items() if value is not None})
     if lanes is not None:
         settings["lanes"] = lanes
     if output_lanes is not None:
@@ -97,6 +105,10 @@ def build(
         "build"
     ),
     reuse: ReuseOption = None,
+    interval: IntervalOption = None,
+    fps: FpsOption = None,
+    latency: LatencyOption = None,
+    multipliers: MultipliersOption = None,
     lanes: LanesOption = None,
     output_lanes: OutputLanesOption = None,
     weights: WeightsOption = None,
@@ -104,6 +116,7 @@ def build(
     free_running: FreeOption = False,
     name: NameOption = None,
     input_format: FormatOption = None,
+    input_shape: ShapeOption = None,
     chains: ChainsOption = "float32",
     argmax: ArgmaxOption = False,
     config: ConfigOption = None,
@@ -119,15 +132,16 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Write the IP of a network; with --verify, prove it first."""
+    goals = {"interval": interval, "fps": fps, "latency": latency, "multipliers": multipliers}
     with errors(as_json):
         seconds: dict[str, float] = {}
         with bars() as show:
             started = time.perf_counter()
-            graph = load(model, input_format, chains, argmax=argmax)
+            graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
             seconds["load"] = time.perf_counter() - started
             started = time.perf_counter()
             design = design_of(
-                graph, reuse, lanes, output_lanes, weights, clock, free_running, name, config, force, show
+                graph, reuse, goals, lanes, output_lanes, weights, clock, free_running, name, config, force, show
             )
             seconds["plan"] = time.perf_counter() - started
             started = time.perf_counter()
@@ -163,12 +177,17 @@ def _summary(
 def verify(
     model: ModelArgument,
     reuse: ReuseOption = None,
+    interval: IntervalOption = None,
+    fps: FpsOption = None,
+    latency: LatencyOption = None,
+    multipliers: MultipliersOption = None,
     lanes: LanesOption = None,
     output_lanes: OutputLanesOption = None,
     weights: WeightsOption = None,
     clock: ClockOption = None,
     free_running: FreeOption = False,
     input_format: FormatOption = None,
+    input_shape: ShapeOption = None,
     chains: ChainsOption = "float32",
     argmax: ArgmaxOption = False,
     config: ConfigOption = None,
@@ -181,12 +200,13 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Compare reference with file, Verilog with reference, cycles with the plan; status 0 only when everything held."""
+    goals = {"interval": interval, "fps": fps, "latency": latency, "multipliers": multipliers}
     with errors(as_json):
         with bars() as show:
             started = time.perf_counter()
-            graph = load(model, input_format, chains, argmax=argmax)
+            graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
             design = design_of(
-                graph, reuse, lanes, output_lanes, weights, clock, free_running, None, config, force, show
+                graph, reuse, goals, lanes, output_lanes, weights, clock, free_running, None, config, force, show
             )
             seconds = {"load and plan": time.perf_counter() - started}
             result = verified(design, data, labels, divide, samples, bench, show)

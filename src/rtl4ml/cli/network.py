@@ -14,7 +14,9 @@ from rtl4ml.cli.options import (
     FormatOption,
     JsonOption,
     ModelArgument,
+    ShapeOption,
     errors,
+    parse_shape,
 )
 from rtl4ml.frontend.load import load
 from rtl4ml.report import console, profile_plot
@@ -27,13 +29,14 @@ from rtl4ml.report.samples import read_samples
 def inspect(
     model: ModelArgument,
     input_format: FormatOption = None,
+    input_shape: ShapeOption = None,
     chains: ChainsOption = "float32",
     argmax: ArgmaxOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the integer graph of a file: formats, ranges, staircases, what stays on the host."""
     with errors(as_json):
-        graph = load(model, input_format, chains, argmax=argmax)
+        graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
         if as_json:
             print(json.dumps(graph.describe()))
         else:
@@ -44,6 +47,7 @@ def profile(
     model: ModelArgument,
     data: Annotated[Path, typer.Option("--data", help=DATA_HELP, show_default=False)],
     input_format: FormatOption = None,
+    input_shape: ShapeOption = None,
     chains: ChainsOption = "float32",
     argmax: ArgmaxOption = False,
     divide: DivideOption = None,
@@ -60,7 +64,7 @@ def profile(
         if plot is not None:
             profile_plot.check_target(plot)
         with bars() as show:
-            graph = load(model, input_format, chains, argmax=argmax)
+            graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
             x, _ = read_samples(data, graph.input_shape, divide, labels=False)
             result = run(graph, x[:samples], lambda done, total: show("profile", done, total))
         if plot is not None:

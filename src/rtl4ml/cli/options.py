@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rtl4ml.errors import Rtl4mlError
+from rtl4ml.errors import ConfigurationError, Rtl4mlError
 
 ModelArgument = Annotated[Path, typer.Argument(help="QONNX file.", show_default=False)]
 ReuseOption = Annotated[
@@ -20,6 +20,19 @@ ReuseOption = Annotated[
         help="Reuse factor: 8, per layer fc1=4, per kind dense=16; several with commas.",
         show_default="1",
     ),
+]
+IntervalOption = Annotated[
+    int | None,
+    typer.Option("--interval", help="Fold every layer so that a frame takes this many cycles, with few multipliers."),
+]
+FpsOption = Annotated[
+    float | None, typer.Option("--fps", help="The same from frames a second at --clock.", show_default=False)
+]
+LatencyOption = Annotated[
+    int | None, typer.Option("--latency", help="Fold so that a frame is out after this many cycles at most.")
+]
+MultipliersOption = Annotated[
+    int | None, typer.Option("--multipliers", help="Fold for the shortest interval with at most so many multipliers.")
 ]
 LanesOption = Annotated[
     int | None,
@@ -48,6 +61,10 @@ FormatOption = Annotated[
         show_default="the first quantizer's codes",
     ),
 ]
+ShapeOption = Annotated[
+    str | None,
+    typer.Option("--input-shape", help="Another shape of the input, such as 1,3,32,32.", show_default="the file's"),
+]
 ChainsOption = Annotated[
     str,
     typer.Option(
@@ -60,7 +77,7 @@ ArgmaxOption = Annotated[
     bool, typer.Option("--argmax", help="Put the decision into hardware: the number of the largest output.")
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="TOML or YAML file with reuse, lanes, clock_mhz, backpressure.")
+    Path | None, typer.Option("--config", help="TOML or YAML file with settings, such as the folding.yaml of an IP.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Unroll layers even when that takes minutes.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -80,6 +97,20 @@ SamplesOption = Annotated[
 BenchOption = Annotated[
     bool, typer.Option("--bench", help="Run the cocotb protocol bench too: stalls, reset, framing.")
 ]
+
+
+def parse_shape(text: str | None) -> list[int] | None:
+    """Dimensions with commas between them.
+
+    Raises:
+        ConfigurationError: the text is something else.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigurationError(f"Input shape must be whole numbers with commas between them, not {text!r}")
+    return [int(part) for part in parts]
 
 
 @contextmanager

@@ -15,7 +15,9 @@ from rtl4ml.export.wiring import module_name, wire
 from rtl4ml.graph import Graph
 from rtl4ml.hdl.weight_control import WeightControl
 from rtl4ml.planning import writable
-from rtl4ml.planning.plan import Plan, StagePlan
+from rtl4ml.planning.building import StagePlan
+from rtl4ml.planning.description import tile_words
+from rtl4ml.planning.plan import Plan
 from rtl4ml.stages.lanes import LanesStage
 
 
@@ -76,7 +78,7 @@ def _comment(graph: Graph, planned: StagePlan) -> str:
     what = (
         f"one datapath, {stage.multipliers or 'no'} multipliers"
         if planned.tile is None
-        else f"tile of {planned.tile[0]} x {planned.tile[1]}, {stage.multipliers} multipliers, reuse {planned.reuse}"
+        else f"tile of {tile_words(planned.tile)}, {stage.multipliers} multipliers, reuse {planned.reuse}"
     )
     nodes = " -> ".join(stage.operators)
     elements = " + ".join(str(side.n) for side in stage.timing.sides)

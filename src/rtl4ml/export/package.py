@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from rtl4ml.errors import ConfigurationError
 
 
@@ -56,13 +58,21 @@ def whole_folder(target: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write(target: Path, verilog: Mapping[str, str], metadata: Mapping[str, object]) -> Path:
-    """Write the IP: `rtl/*.v` and `metadata.json`.
+FOLDING_COMMENT = """# How the layers of this IP are folded. Edited or not, it can be given back:
+# rtl4ml build MODEL --config folding.yaml
+"""
+
+
+def write(
+    target: Path, verilog: Mapping[str, str], metadata: Mapping[str, object], folding: Mapping[str, object]
+) -> Path:
+    """Write the IP: `rtl/*.v`, `metadata.json` and `folding.yaml`.
 
     Args:
         target: folder of the IP.
         verilog: text by file name.
         metadata: what goes into metadata.json.
+        folding: settings that give this IP again.
 
     Returns:
         The folder.
@@ -76,4 +86,6 @@ def write(target: Path, verilog: Mapping[str, str], metadata: Mapping[str, objec
             (folder / "rtl" / name).write_text(text, encoding="utf-8")
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (folder / "metadata.json").write_text(text + "\n", encoding="utf-8")
+        settings = yaml.safe_dump(dict(folding), sort_keys=False, default_flow_style=None, width=120)
+        (folder / "folding.yaml").write_text(FOLDING_COMMENT + settings, encoding="utf-8")
     return target

@@ -7,12 +7,12 @@ import onnx
 
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes
-from rtl4ml.frontend import host, join_closing, join_extremes
+from rtl4ml.frontend import early, host, join_closing, join_extremes
 from rtl4ml.frontend.chain import PRODUCT_BIAS, Chain
-from rtl4ml.frontend.linear import fold_bias
 from rtl4ml.frontend.lowering import Lowering
+from rtl4ml.frontend.products import fold_bias
 from rtl4ml.frontend.quantizer import AnyQuantizer
-from rtl4ml.frontend.values import Constant, Flow, to_source_order
+from rtl4ml.frontend.values import Constant, Flow, channels_of, to_source_order
 from rtl4ml.graph import Tensor
 from rtl4ml.operators import Requantize
 
@@ -93,12 +93,14 @@ def _start(lowering: Lowering, node: onnx.NodeProto, quantizer: AnyQuantizer, fl
             f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be quantized: nothing bounds its "
             "codes; put a Quant node in front of it"
         )
-    order = np.arange(flow.order.size).reshape(flow.order.shape)
-    limits = [np.full(order.size, limit, np.int64) for limit in quantizer.limits]
-    tensor_format = quantizer.moved(lambda a: to_source_order(a, order, order.size)).format(*quantizer.limits)
+    order, shape = lowering.place_input(flow.order.shape)
+    channels = shape[-1] if shape else 1
+    limits = [np.full(channels, limit, np.int64) for limit in quantizer.limits]
+    ordered = quantizer.moved(lambda a: to_source_order(a, order, order.size, channels))
+    tensor_format = ordered.format(*quantizer.limits)
     _check_width(node, quantizer, *quantizer.limits)
     name = node.output[0]
-    lowering.tensors[name] = Tensor(name, order.shape[1:], tensor_format, *limits)
+    lowering.tensors[name] = Tensor(name, shape, tensor_format, *limits)
     lowering.input, lowering.border = name, node.input[0]
     lowering.input_quantizer = quantizer
     lowering.layouts[name] = order
@@ -109,7 +111,19 @@ def close(lowering: Lowering, node: onnx.NodeProto, quantizer: AnyQuantizer, flo
     """A chain ends: it becomes one staircase."""
     flow = fold_bias(lowering, flow)
     tensor = lowering.source(flow)
-    ordered = quantizer.moved(lambda a: to_source_order(a, flow.order, tensor.size))
+    ordered = quantizer.moved(lambda a: to_source_order(a, flow.order, tensor.size, channels_of(tensor)))
+    return _close(lowering, node, ordered, flow, node.output[0])
+
+
+def _close(lowering: Lowering, node: onnx.NodeProto, ordered: AnyQuantizer, flow: Flow, name: str) -> Flow:
+    """The same as a tensor of a name, the quantizer's parameters () or (k,) in the order of the source."""
+    flow = fold_bias(lowering, flow)
+    moved = early.close(
+        lowering, flow, ordered, name, lambda before, given, to: _close(lowering, node, given, before, to)
+    )
+    if moved is not None:
+        return moved
+    tensor = lowering.source(flow)
     steps, departures = flow.steps, None
     if flow.source in lowering.joins:
         steps += tuple(step for operand in lowering.joins[flow.source].operands for step in operand.steps)
@@ -118,13 +132,12 @@ def close(lowering: Lowering, node: onnx.NodeProto, quantizer: AnyQuantizer, flo
         tensor = lowering.source(flow)
     else:
         staircase, departures = Chain(tensor, flow.bias, flow.steps, ordered, lowering.opset).function(lowering.chains)
-    _check_width(node, quantizer, staircase.code_low, staircase.code_high)
+    _check_width(node, ordered, staircase.code_low, staircase.code_high)
     output_format = ordered.format(staircase.code_low, staircase.code_high)
     bias = () if flow.bias is None else (PRODUCT_BIAS,)
     words = (*bias, *(step.node.op_type for step in flow.steps), node.op_type)
     inside = tuple(step.node.output[0] for step in steps)
     lowering.append(
-        Requantize(node.name, (tensor.name,), node.output[0], staircase, output_format, words, inside, departures),
-        flow.order,
+        Requantize(node.name, (tensor.name,), name, staircase, output_format, words, inside, departures), flow.order
     )
-    return Flow(node.output[0], node.output[0], flow.order)
+    return Flow(name, name, flow.order)

@@ -54,7 +54,10 @@ def encode(graph: Graph, x: NDArray) -> Codes:
         ModelError: values that are not finite in float32.
     """
     assert graph.encode is not None
-    return graph.encode(real(graph, x)).reshape(len(x), graph.input_tensor.size)
+    in_file = graph.encode(real(graph, x)).reshape(len(x), graph.input_tensor.size)
+    codes = np.empty_like(in_file)
+    codes[:, graph.prologue.order] = in_file
+    return codes
 
 
 def decode(graph: Graph, codes: Codes) -> Reals:

@@ -49,9 +49,18 @@ def _collapse(array: NDArray, shape: tuple[int, ...]) -> NDArray:
     return np.array(array.reshape(-1)[0]) if array.size and np.all(array == array.reshape(-1)[0]) else array
 
 
+def _distinct(a: Scale, b: Scale) -> tuple[tuple[int, ...], tuple[Scale, Scale], Codes]:
+    """Shape of both together, their distinct pairs, (pairs,) each, and which of these each element has."""
+    a, b = np.broadcast_arrays(a, b)
+    if a.size > 1 and np.all(a == a.reshape(-1)[0]) and np.all(b == b.reshape(-1)[0]):
+        return a.shape, (a.reshape(-1)[:1], b.reshape(-1)[:1]), np.zeros(a.size, np.int64)
+    pairs, which = np.unique(np.stack([a.reshape(-1), b.reshape(-1)]), axis=1, return_inverse=True)
+    return a.shape, (pairs[0], pairs[1]), which.reshape(-1)
+
+
 def exact(a: Scale, b: Scale) -> Grid | None:
     """The coarsest grid that holds both scales, found element by element; None where a factor exceeds 24 bits."""
-    a, b = np.broadcast_arrays(a, b)
+    shape, (a, b), which = _distinct(a, b)
     (ma, ea), (mb, eb) = dyadic(a), dyadic(b)
     left, right, unit = [], [], []
     for m, e, k, f in zip(ma, ea, mb, eb, strict=True):
@@ -65,8 +74,8 @@ def exact(a: Scale, b: Scale) -> Grid | None:
         left.append(p // common)
         right.append(q // common)
         unit.append(float(np.ldexp(float(common), lowest)))
-    shape = a.shape
-    return Grid(*(_collapse(np.array(v, t), shape) for v, t in ((left, np.int64), (right, np.int64), (unit, float))))
+    found = ((left, np.int64), (right, np.int64), (unit, float))
+    return Grid(*(_collapse(np.array(v, t)[which], shape) for v, t in found))
 
 
 def approximations(a: Scale, b: Scale, behind: Scale) -> Iterator[Grid]:
@@ -80,18 +89,14 @@ def approximations(a: Scale, b: Scale, behind: Scale) -> Iterator[Grid]:
         b: the second.
         behind: scale of the quantizer.
     """
-    ratios = np.broadcast_arrays(a, b)
+    shape, ratios, which = _distinct(a, b)
+    found = [Fraction(float(x)) / Fraction(float(y)) for x, y in zip(*ratios, strict=True)]
     for largest in (1, 4, 16, 64):
-        found = [
-            Fraction(float(x)) / Fraction(float(y))
-            for x, y in zip(ratios[0].reshape(-1), ratios[1].reshape(-1), strict=True)
-        ]
         near = [r.limit_denominator(largest) for r in found]
         if all(n > 0 and n.numerator <= 64 and abs(n / r - 1) < 2.0**-20 for n, r in zip(near, found, strict=True)):
-            shape = ratios[0].shape
-            right = np.array([n.denominator for n in near], np.int64).reshape(shape)
-            left = np.array([n.numerator for n in near], np.int64).reshape(shape)
-            yield Grid(_collapse(left, shape), _collapse(right, shape), _collapse(ratios[1] / right, shape))
+            right = np.array([n.denominator for n in near], np.int64)
+            left = np.array([n.numerator for n in near], np.int64)
+            yield Grid(*(_collapse(array[which], shape) for array in (left, right, ratios[1] / right)))
             break
     for bits in range(22):
         yield from _rounded(a, b, behind / 2.0**bits)

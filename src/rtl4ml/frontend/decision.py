@@ -13,7 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from rtl4ml.errors import ModelError
-from rtl4ml.formats import Codes
+from rtl4ml.formats import Codes, spread
 from rtl4ml.frontend.common_grid import dyadic
 from rtl4ml.graph import Graph, HostFunction
 from rtl4ml.operators import Top
@@ -80,9 +80,9 @@ def _integers(graph: Graph) -> tuple[Codes, Codes]:
     """
     tensor = graph.output_tensor
     n = tensor.size
-    scale = np.broadcast_to(tensor.format.scale, (n,))
-    zero = np.broadcast_to(tensor.format.zero_point, (n,)).tolist()
-    bias = np.zeros(n) if graph.epilogue.bias is None else np.broadcast_to(graph.epilogue.bias, (n,)).astype(np.float64)
+    scale = spread(tensor.format.scale, n)
+    zero = spread(tensor.format.zero_point, n).tolist()
+    bias = np.zeros(n) if graph.epilogue.bias is None else spread(graph.epilogue.bias, n).astype(np.float64)
     numbers = np.concatenate([scale, np.where(bias == 0, scale, bias)])
     mantissas, exponents = dyadic(numbers)
     lowest = min(exponents)

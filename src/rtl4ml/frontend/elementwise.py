@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 
 from rtl4ml.errors import ModelError
-from rtl4ml.frontend.lowering import Lowering, handles
-from rtl4ml.frontend.values import Constant, Flow, Step, to_source_order
+from rtl4ml.frontend.lowering import CHANNELS_LAST, Lowering, handles
+from rtl4ml.frontend.values import Constant, Flow, Step, channels_of, to_source_order
 
 VARIANCE = 4
 """Position of the variance among the inputs of BatchNormalization."""
@@ -80,8 +80,8 @@ def with_constants(lowering: Lowering, node: onnx.NodeProto) -> None:
             )
         assert shape is not None
         order = order.reshape(shape)
-    size = int(order.max()) + 1
-    parameters = {at: to_source_order(constant, order, size) for at, constant in constants.items()}
+    size, channels = _source_of(lowering, flow)
+    parameters = {at: to_source_order(constant, order, size, channels) for at, constant in constants.items()}
     _append(lowering, node, flow, Step(node, operand, parameters, order))
 
 
@@ -90,6 +90,14 @@ def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None
         return np.broadcast_shapes(a, b)
     except ValueError:
         return None
+
+
+def _source_of(lowering: Lowering, flow: Flow) -> tuple[int, int | None]:
+    """Elements and channels of a flow's source."""
+    if flow.source is None:
+        return int(flow.order.max()) + 1, None
+    tensor = lowering.tensors[flow.source]
+    return tensor.size, channels_of(tensor)
 
 
 @handles("Pow")
@@ -106,9 +114,9 @@ def power(lowering: Lowering, node: onnx.NodeProto) -> None:
     _append(lowering, node, flow, Step(node, 0, {1: exponent.reshape(())}, flow.order))
 
 
-@handles("BatchNormalization")
+@handles("BatchNormalization", domains=("", CHANNELS_LAST))
 def batch_normalization(lowering: Lowering, node: onnx.NodeProto) -> None:
-    """Channels are dimension 1.
+    """Channels are dimension 1; the last one in qonnx's operators for channels-last tensors.
 
     Raises:
         ModelError: training mode, or parameters of the wrong size.
@@ -121,6 +129,7 @@ def batch_normalization(lowering: Lowering, node: onnx.NodeProto) -> None:
             "evaluation mode"
         )
     epsilon = float(attributes.get("epsilon", 1e-5))  # type: ignore[arg-type]
+    axis = flow.order.ndim - 1 if node.domain == CHANNELS_LAST and flow.order.ndim > 1 else 1
     parameters = {}
     for position in range(1, 5):
         value = lowering.finite(lowering.constant(node.input[position], node).value, node)
@@ -131,15 +140,13 @@ def batch_normalization(lowering: Lowering, node: onnx.NodeProto) -> None:
                 f"Variance of node {node.name!r} (BatchNormalization) must be positive with epsilon added, not "
                 f"{value.min()}"
             )
-        channels = flow.order.shape[1] if flow.order.ndim > 1 else 1
+        channels = flow.order.shape[axis] if flow.order.ndim > 1 else 1
         if value.size != channels:
             raise ModelError(
                 f"Parameters of node {node.name!r} (BatchNormalization) must have {channels} elements, not {value.size}"
             )
-        shaped = value.reshape(1, -1, *(1 for _ in flow.order.shape[2:]))
-        parameters[position] = to_source_order(
-            np.broadcast_to(shaped, flow.order.shape), flow.order, int(flow.order.max()) + 1
-        )
+        shaped = value.reshape([-1 if a == axis else 1 for a in range(max(flow.order.ndim, 2))])
+        parameters[position] = to_source_order(shaped, flow.order, *_source_of(lowering, flow))
     _append(lowering, node, flow, Step(node, 0, parameters, flow.order))
 
 

@@ -8,17 +8,21 @@ import onnx
 from numpy.typing import NDArray
 
 from rtl4ml.errors import ModelError
-from rtl4ml.formats import Codes, Reals
+from rtl4ml.formats import Codes, Reals, spread
 from rtl4ml.frontend.chain import PRODUCT_BIAS
 from rtl4ml.frontend.chain_kernels import company_matters
 from rtl4ml.frontend.judge import Judge, StrictJudge
 from rtl4ml.frontend.judge.alone import OPERATORS as ALONE
 from rtl4ml.frontend.judge.integer_product import INTEGER_PRODUCTS
-from rtl4ml.graph import Graph
-from rtl4ml.operators import Dense, Requantize
+from rtl4ml.graph import Graph, Tensor
+from rtl4ml.operators import Conv, Dense, Requantize
+from rtl4ml.operators.conv import channel_limits
 
 CHUNK = 1000
-"""Samples judged at once, with all their tensors in memory."""
+"""Samples judged at once, with all their quantized tensors in memory."""
+
+CHUNK_ELEMENTS = 1 << 22
+"""Elements of those tensors, if these are fewer samples: some 40 bytes each in five versions, 170 MB."""
 
 WORST = 20
 
@@ -160,13 +164,26 @@ def judge_must_agree(graph: Graph) -> bool:
     for operator in graph.operators:
         if isinstance(operator, Requantize) and (PRODUCT_BIAS in operator.chain or _depends_on_company(operator)):
             return False
-        if isinstance(operator, Dense):
-            tensor = graph.tensors[operator.inputs[0]]
-            zero = tensor.format.zero_point
-            largest = np.maximum(np.abs(tensor.low - zero), np.abs(tensor.high - zero)) @ np.abs(operator.weights)
+        if isinstance(operator, Dense | Conv):
+            largest = _largest_sums(operator, graph.tensors[operator.inputs[0]])
             if np.any(np.frexp(operator.scale)[0] != 0.5) or (largest + np.abs(operator.bias)).max() >= 1 << 24:
                 return False
     return True
+
+
+def _largest_sums(operator: Dense | Conv, tensor: Tensor) -> Codes:
+    """Sum of the magnitudes of all terms, for each output."""
+    weights = np.abs(operator.weights)
+    if isinstance(operator, Dense):
+        zero = spread(tensor.format.zero_point, tensor.size)
+        largest: Codes = np.maximum(np.abs(tensor.lows - zero), np.abs(tensor.highs - zero)) @ weights
+        return largest
+    low, high = channel_limits(tensor, operator.channels_in)
+    zero = spread(tensor.format.zero_point, operator.channels_in)
+    by_group = np.maximum(np.abs(low - zero), np.abs(high - zero)).reshape(operator.groups, -1)
+    group = np.arange(operator.channels_out) // (operator.channels_out // operator.groups)
+    sums: Codes = (weights.sum(axis=(0, 1)) * by_group[group].T).sum(axis=0)
+    return sums
 
 
 def _depends_on_company(operator: Requantize) -> bool:
@@ -238,11 +255,14 @@ def compare(
     counts = {key: [0, 0, 0, 0] for key in [*((name, False) for name in quantized), (end, True)]}
     kept = {*quantized, graph.output, *(o.inputs[0] for o in departing.values())}
     worst: list[JudgeDifference] = []
-    for start in range(0, len(values), CHUNK):
-        part = values[start : start + CHUNK]
+    chunk = max(1, min(CHUNK, CHUNK_ELEMENTS // max(1, sum(graph.tensors[name].size for name in kept))))
+    for start in range(0, len(values), chunk):
+        part = values[start : start + chunk]
         judge_values, judge_codes = judge.run_codes(part, [end], quantized)
-        ours = graph.evaluate(codes[start : start + CHUNK], keep=kept)
+        ours = graph.evaluate(codes[start : start + chunk], keep=kept)
         in_file = {name: ours[name][:, graph.layouts[name].reshape(-1)] for name in quantized}
+        if not departing:  # images may be large
+            ours = {graph.output: ours[graph.output]}
         # Exact arithmetic leaves float32 in single codes, which must not count again in all layers behind.
         strict_values, strict_codes = strict.run(part, [end], quantized, given=in_file if departing else None)
         layered_values, layered_codes = strict.run(part, [end], quantized, given=judge_codes)
@@ -264,13 +284,10 @@ def compare(
             counts[key][1] += int(np.count_nonzero(_different(mine, exact)))
             # The first quantizer has no product in front: both judges run the very same float32 operators there.
             counts[key][2] += 0 if name in first and not output else int(np.count_nonzero(differs))
-            worst += [
-                JudgeDifference(name, start + int(s), int(e), float(judged[s, e]), float(layered[s, e]))
-                for s, e in np.argwhere(differs)[:WORST]
-            ]
+            worst += _worst(name, start, judged, layered, differs)
         worst = sorted(worst, key=lambda d: -abs(d.judge - d.exact))[:WORST]
         if progress is not None:
-            progress(min(start + CHUNK, len(values)), len(values))
+            progress(min(start + chunk, len(values)), len(values))
     tensors = tuple(
         TensorEquality(name, n, wrong, other, output=output, departures=left)
         for (name, output), (n, wrong, other, left) in counts.items()
@@ -278,6 +295,19 @@ def compare(
     # onnxruntime's integer kernels saturate on some processors: they oblige nobody either.
     required = judge_must_agree(graph) and not any(node.op_type in INTEGER_PRODUCTS for node in model.graph.node)
     return Equality(len(values), tensors, tuple(worst), required, unjudged, announced(graph))
+
+
+def _worst(
+    name: str, start: int, judged: NDArray, layered: NDArray, differs: NDArray[np.bool_]
+) -> list[JudgeDifference]:
+    """The largest differences of a tensor, WORST at most; `start` is the number of the first sample."""
+    rows, columns = np.nonzero(differs)
+    pairs = judged[rows, columns].astype(np.float64), layered[rows, columns].astype(np.float64)
+    order = np.argsort(-np.abs(pairs[0] - pairs[1]), kind="stable")[:WORST]
+    return [
+        JudgeDifference(name, start + int(rows[i]), int(columns[i]), float(pairs[0][i]), float(pairs[1][i]))
+        for i in order
+    ]
 
 
 def _different(a: NDArray, b: NDArray) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ from rtl4ml.frontend.lowering import Lowering
 from rtl4ml.frontend.pairs import Operand, Pairs, run_pairs
 from rtl4ml.frontend.quantizer import AnyQuantizer
 from rtl4ml.frontend.selection import select
-from rtl4ml.frontend.values import Flow
+from rtl4ml.frontend.values import Flow, alike, limits_of
 from rtl4ml.graph import Operator, Tensor
 from rtl4ml.operators import Add, Extreme, Multiply
 from rtl4ml.staircase import Staircase
@@ -57,9 +58,11 @@ class Join:
         return f"node {self.node.name!r} ({self.node.op_type})"
 
 
-def sources_of(lowering: Lowering, operands: tuple[Operand, Operand], shape: tuple[int, ...]) -> tuple[str, str]:
+def sources_of(lowering: Lowering, operands: tuple[Operand, Operand]) -> tuple[str, str]:
     """Tensors whose elements stand in the order of the join."""
-    first, second = (select(lowering, operand.tensor.name, operand.elements, shape) for operand in operands)
+    first, second = (
+        o.tensor.name if o.elements is None else select(lowering, o.tensor.name, o.elements, o.shape) for o in operands
+    )
     return first, second
 
 
@@ -103,7 +106,7 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
     Args:
         lowering: the import.
         flow: from the join to the quantizer.
-        quantizer: it, its parameters () or (n,) in the order of the join.
+        quantizer: it, its parameters () or (k,) in the order of the join.
 
     Returns:
         The flow, starting from the operator's output, and the staircase.
@@ -115,7 +118,7 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
     waiting = lowering.joins[flow.source]
     node = waiting.node
     pairs = run_pairs(node.op_type, waiting.operands, flow.steps, quantizer, lowering.opset, waiting.where)
-    inputs = sources_of(lowering, waiting.operands, waiting.order.shape[1:])
+    inputs = sources_of(lowering, waiting.operands)
     tensors = tuple(lowering.tensors[name] for name in inputs)
     name, output = names_of(lowering, waiting)
     best: tuple[Operator, Staircase] | None = None
@@ -131,6 +134,8 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
         try:
             natural = Chain(tensor, None, flow.steps, quantizer, lowering.opset).staircase()
         except ModelError:
+            continue
+        if pairs.rows.count % natural.rows:
             continue
         found = _fit(_spread(natural, tensor, pairs), joined, pairs)
         if found is None:
@@ -156,12 +161,12 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
 
 
 def _candidates(waiting: Join, name: str, inputs: tuple[str, str], output: str, behind: NDArray) -> Iterator[Operator]:
-    a, b = (_slope(operand) for operand in waiting.operands)
+    a, b, behind = alike(*(_slope(operand) for operand in waiting.operands), np.asarray(behind, np.float64))
     kind = waiting.node.op_type
     if kind == "Mul":
         yield Multiply(name, inputs, output, np.abs(a * b))
         return
-    for grid in common_grid.approximations(np.abs(a), np.abs(b), np.asarray(behind, np.float64)):
+    for grid in common_grid.approximations(np.abs(a), np.abs(b), behind):
         built = build(kind, name, inputs, output, grid, np.abs(a * b))
         if isinstance(built, Add):
             signs = (np.sign(slope).astype(np.int64) for slope in (a, b))
@@ -178,6 +183,7 @@ def _slope(operand: Operand) -> NDArray[np.float64]:
         elif step.node.op_type in ("Mul", "Div"):
             factor = operand.pick(step.parameters[1 - step.operand]).astype(np.float64)
             factor = np.where(factor == 0, 1.0, factor)
+            slope, factor = alike(slope, factor)
             slope = slope * factor if step.node.op_type == "Mul" else slope / factor
     return slope
 
@@ -193,10 +199,8 @@ def _numbered(
     one = np.ones((), np.int64)
     built = Add(name, inputs, output, one * row, one, np.ones(()))
     tensor = built.infer(tensors)
-    low, high = (
-        (tensor.low.min(keepdims=True), tensor.high.max(keepdims=True)) if pairs.rows.one else (tensor.low, tensor.high)
-    )
     count = pairs.rows.count
+    low, high = limits_of(tensor.low, tensor.high, count)
     nothing = tuple(np.empty(0, np.int64) for _ in range(count))
     flat = Staircase(low, high, np.zeros(count, np.int64), nothing, nothing)
     found = _fit(flat, _joined(built, tensors, pairs), pairs)
@@ -205,9 +209,11 @@ def _numbered(
 
 def _joined(built: Operator, tensors: tuple[Tensor, ...], pairs: Pairs) -> Codes:
     """What an operator makes of all pairs, int64 (m, rows)."""
-    sources = [_row_tensor(t, pairs) for t in tensors]
-    single = built if not pairs.rows.one else _one_row(built)
-    return single.evaluate([pairs.left, pairs.right], sources).astype(np.int64)
+    rows = pairs.rows
+    names = [name for name in ("left", "right") if hasattr(built, name)]
+    factors: dict[str, Any] = {name: rows.of(np.asarray(getattr(built, name))) for name in names}
+    moved = replace(built, **factors)
+    return moved.evaluate([pairs.left, pairs.right], [rows.tensor(t) for t in tensors]).astype(np.int64)
 
 
 def _is_function(joined: Codes, codes: Codes) -> bool:
@@ -224,14 +230,15 @@ def _spread(natural: Staircase, tensor: Tensor, pairs: Pairs) -> Staircase:
     """What the chain makes of the join's integers, in as many rows as the pairs have: only the operands may differ."""
     if natural.rows == pairs.rows.count:
         return natural
-    ends = list(zip(tensor.low.tolist(), tensor.high.tolist(), strict=True))
-    inside = [(natural.positions[0] > low) & (natural.positions[0] <= high) for low, high in ends]
+    lowest, highest = limits_of(tensor.low, tensor.high, pairs.rows.count)
+    ends = [(row % natural.rows, *e) for row, e in enumerate(zip(lowest.tolist(), highest.tolist(), strict=True))]
+    inside = [(natural.positions[row] > low) & (natural.positions[row] <= high) for row, low, high in ends]
     return Staircase(
-        tensor.low,
-        tensor.high,
-        np.array([natural.at(0, np.array([low]))[0] for low, _ in ends], np.int64),
-        tuple(natural.positions[0][chosen] for chosen in inside),
-        tuple(natural.codes[0][chosen] for chosen in inside),
+        lowest,
+        highest,
+        np.array([natural.at(row, np.array([low]))[0] for row, low, _ in ends], np.int64),
+        tuple(natural.positions[row][chosen] for (row, _, _), chosen in zip(ends, inside, strict=True)),
+        tuple(natural.codes[row][chosen] for (row, _, _), chosen in zip(ends, inside, strict=True)),
     )
 
 
@@ -262,21 +269,6 @@ def _fit(natural: Staircase, t: Codes, pairs: Pairs) -> Staircase | None:
         positions.append(patched[1])
         codes.append(patched[2])
     return Staircase(natural.low, natural.high, np.array(first, np.int64), tuple(positions), tuple(codes))
-
-
-def _row_tensor(tensor: Tensor, pairs: Pairs) -> Tensor:
-    if not pairs.rows.one:
-        return tensor
-    own = tensor.format
-    zero = own.zero_point.reshape(-1)[:1].reshape(())
-    low, high = tensor.low.min(keepdims=True), tensor.high.max(keepdims=True)
-    return replace(tensor, shape=(1,), format=replace(own, zero_point=zero), low=low, high=high)
-
-
-def _one_row(built: Operator) -> Operator:
-    names = ("left", "right")
-    single = {n: np.asarray(getattr(built, n)).reshape(-1)[0].reshape(()) for n in names if hasattr(built, n)}
-    return replace(built, **single) if single else built
 
 
 def _patch(natural: Staircase, row: int, t: Codes, y: Codes) -> tuple[int, Codes, Codes] | None:

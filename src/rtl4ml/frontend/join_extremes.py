@@ -18,9 +18,9 @@ from rtl4ml.frontend.chain import Chain
 from rtl4ml.frontend.chain_kernels import StepKernels
 from rtl4ml.frontend.join_closing import names_of, sources_of
 from rtl4ml.frontend.lowering import Lowering
-from rtl4ml.frontend.pairs import Operand
+from rtl4ml.frontend.pairs import Operand, Rows
 from rtl4ml.frontend.quantizer import AnyQuantizer
-from rtl4ml.frontend.values import Flow, Step
+from rtl4ml.frontend.values import Flow, Step, limits_of, period_of
 from rtl4ml.operators import Extreme, Requantize
 from rtl4ml.staircase import Staircase
 
@@ -34,7 +34,7 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
     Args:
         lowering: the import.
         flow: from the join to the quantizer.
-        quantizer: it, its parameters () or (n,) in the order of the join.
+        quantizer: it, its parameters () or (k,) in the order of the join.
 
     Returns:
         The flow, starting from the operator's output, and the staircase; None for other joins, where what follows
@@ -45,18 +45,21 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
     if waiting.node.op_type not in ("Max", "Min"):
         return None
     name, output = names_of(lowering, waiting)
-    size = len(waiting.operands[0].elements)
-    behind = StepKernels(flow.steps, size, lowering.opset)
+    after = [*quantizer.parameters, *(p for step in flow.steps for p in step.parameters.values())]
+    arrays = [*waiting.operands[0].parameters(), *waiting.operands[1].parameters(), *after]
+    count = Rows(period_of(arrays, waiting.operands[0].size, waiting.operands[0].channels))
+    steps = [replace(s, parameters={at: count.of(p) for at, p in s.parameters.items()}) for s in flow.steps]
+    behind = StepKernels(steps, count.count, lowering.opset)
     if not behind.monotone:
         return None
-    falling = _falling(behind, quantizer, size)
+    falling = _falling(behind, quantizer.moved(count.of), count.count)
     try:
         found = [_function(lowering, operand, flow.steps, quantizer) for operand in waiting.operands]
     except ModelError:
         return None
     # Where the order turns round, codes with the other sign keep it.
     sign = np.where(falling, -1, 1)
-    rows = 1 if np.all(sign == sign[0]) and all(f.rows == 1 for f in found) else size
+    rows = 1 if np.all(sign == sign[0]) and all(f.rows == 1 for f in found) else count.count
     functions = [_turned(f, sign, rows) for f in found]
     bits, signed = width_of(min(f.code_low for f in functions), max(f.code_high for f in functions))
     plain = Format(bits, signed, np.ones(()))
@@ -65,7 +68,7 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
         ("first", "second"),
         functions,
         waiting.operands,
-        sources_of(lowering, waiting.operands, waiting.order.shape[1:]),
+        sources_of(lowering, waiting.operands),
         strict=True,
     ):
         made = f"{output}_{side}"
@@ -79,15 +82,13 @@ def close(lowering: Lowering, flow: Flow, quantizer: AnyQuantizer) -> tuple[Flow
     extreme = Extreme(name, (inputs[0], inputs[1]), output, one, one, plain, largest)
     lowering.append(extreme, waiting.order)
     tensor = lowering.tensors[output]
-    low, high = tensor.low, tensor.high
-    if rows == 1:
-        low, high = low.min(keepdims=True), high.max(keepdims=True)
+    low, high = limits_of(tensor.low, tensor.high, rows)
     return replace(flow, tensor=output, source=output, steps=()), _line(functions, low, high, sign[:rows])
 
 
-def _falling(behind: StepKernels, quantizer: AnyQuantizer, size: int) -> NDArray[np.bool_]:
-    """Whether codes fall as values rise, for every element."""
-    ends = np.repeat(np.array([[-_FAR], [_FAR]], np.float32), size, axis=1)
+def _falling(behind: StepKernels, quantizer: AnyQuantizer, rows: int) -> NDArray[np.bool_]:
+    """Whether codes fall as values rise, for every row."""
+    ends = np.repeat(np.array([[-_FAR], [_FAR]], np.float32), rows, axis=1)
     with np.errstate(all="ignore"):
         codes = quantizer.codes(behind.values(ends))
     falling: NDArray[np.bool_] = codes[0] > codes[1]
@@ -97,13 +98,9 @@ def _falling(behind: StepKernels, quantizer: AnyQuantizer, size: int) -> NDArray
 def _function(lowering: Lowering, operand: Operand, behind: tuple[Step, ...], quantizer: AnyQuantizer) -> Staircase:
     """Codes of one operand, in the order of the join, to codes behind the quantizer."""
     own = operand.tensor
-    tensor = replace(
-        own,
-        shape=(len(operand.elements),),
-        format=replace(own.format, scale=operand.scale, zero_point=operand.pick(own.format.zero_point)),
-        low=own.low[operand.elements],
-        high=own.high[operand.elements],
-    )
+    chosen = replace(own.format, scale=operand.scale, zero_point=operand.pick(own.format.zero_point))
+    low, high = operand.limits
+    tensor = replace(own, shape=operand.shape, format=chosen, low=low, high=high)
     steps = tuple(replace(s, parameters={at: operand.pick(p) for at, p in s.parameters.items()}) for s in operand.steps)
     bias = None if operand.bias is None else operand.pick(operand.bias)
     return Chain(tensor, bias, (*steps, *behind), quantizer, lowering.opset).staircase()
@@ -111,7 +108,7 @@ def _function(lowering: Lowering, operand: Operand, behind: tuple[Step, ...], qu
 
 def _turned(function: Staircase, sign: NDArray, rows: int) -> Staircase:
     """The function with signs, in so many rows."""
-    chosen = [0] * rows if function.rows == 1 else list(range(rows))
+    chosen = [row % function.rows for row in range(rows)]
     return Staircase(
         function.low[chosen],
         function.high[chosen],

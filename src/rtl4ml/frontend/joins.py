@@ -13,12 +13,13 @@ from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes, Format
 from rtl4ml.frontend import common_grid, elementwise
 from rtl4ml.frontend.common_grid import FLOAT32_EXACT
+from rtl4ml.frontend.early import require_exact
 from rtl4ml.frontend.join_closing import Join, build, narrowed, scales_of, sources_of
-from rtl4ml.frontend.linear import fold_bias
 from rtl4ml.frontend.lowering import HANDLERS, Lowering, handles
 from rtl4ml.frontend.pairs import Operand
+from rtl4ml.frontend.products import fold_bias
 from rtl4ml.frontend.selection import viewed
-from rtl4ml.frontend.values import Flow
+from rtl4ml.frontend.values import Flow, alike, is_permutation
 from rtl4ml.graph import Operator, Tensor
 from rtl4ml.operators import Extreme
 from rtl4ml.operators.elementwise import centred
@@ -80,10 +81,11 @@ def _check(lowering: Lowering, node: onnx.NodeProto, flows: list[Flow]) -> None:
                 f"Input {name!r} of node {node.name!r} ({node.op_type}) must be quantized, not the output of "
                 f"{inner.where}, whose scales float32 does not add exactly: put a Quant node between them"
             )
+        require_exact(lowering, flow, name, node)
 
 
 def _align(lowering: Lowering, node: onnx.NodeProto, flows: list[Flow]) -> tuple[tuple[Operand, Operand], Codes]:
-    """Both operands element by element, and the layout of the join."""
+    """Both operands element by element, and the layout of the join: that of an operand which has all its elements."""
     first, second = flows
     try:
         shape = np.broadcast_shapes(first.order.shape, second.order.shape)
@@ -92,25 +94,29 @@ def _align(lowering: Lowering, node: onnx.NodeProto, flows: list[Flow]) -> tuple
             f"Inputs of node {node.name!r} ({node.op_type}) must have shapes that broadcast, not "
             f"{list(first.order.shape)} and {list(second.order.shape)}"
         ) from error
-    order = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
-    same = first.order.shape == second.order.shape and np.array_equal(first.order, second.order)
-    if same and np.array_equal(np.sort(first.order, axis=None), order.reshape(-1)):
-        # Both in one order of their own: so is the join.
-        sizes = {lowering.tensors[flow.source].size for flow in flows if flow.source is not None}
-        if sizes == {order.size}:
-            order = first.order
+    size = int(np.prod(shape, dtype=np.int64))
+    order, layout = np.arange(size).reshape(shape), shape[1:]
+    for flow in flows:
+        tensor = lowering.tensors[str(flow.source)]
+        if flow.order.size == size == tensor.size and is_permutation(flow.order):
+            order, layout = flow.order.reshape(shape), tensor.shape
+            break
     operands = []
     for flow in flows:
-        assert flow.source is not None
-        elements = np.empty(order.size, np.int64)
-        elements[order.reshape(-1)] = np.broadcast_to(flow.order, shape).reshape(-1)
-        operands.append(Operand(lowering.tensors[flow.source], elements, flow.bias, flow.steps))
+        tensor = lowering.tensors[str(flow.source)]
+        elements: Codes | None = None
+        spread = np.broadcast_to(flow.order, shape)
+        if tensor.size != size or not np.array_equal(spread, order):
+            elements = np.empty(size, np.int64)
+            elements[order.reshape(-1)] = spread.reshape(-1)
+        operands.append(Operand(tensor, elements, layout, flow.bias, flow.steps))
     return (operands[0], operands[1]), order
 
 
-def _bounds(operand: Operand, lowering: Lowering) -> Codes:
-    low, high = (limit[operand.elements] for limit in np.broadcast_arrays(*centred(operand.tensor)))
-    return np.maximum(np.abs(low), np.abs(high))
+def _bounds(operand: Operand) -> Codes:
+    """Largest magnitude of each element without its zero point, in the order of the join, (k,)."""
+    low, high = centred(operand.tensor)
+    return operand.pick(np.maximum(np.abs(low), np.abs(high)))
 
 
 def _exact(
@@ -120,25 +126,27 @@ def _exact(
     a, b = operands
     if not (a.plain and b.plain):
         return None
-    kind, name, output, shape = node.op_type, node.name or node.output[0], node.output[0], order.shape[1:]
+    kind, name, output = node.op_type, node.name or node.output[0], node.output[0]
     if kind in ("Max", "Min") and _same_format(a, b):
         # Codes of one format compare like their values, whatever the scale.
         merged = _merged_format(a, b)
         one = np.ones((), np.int64)
-        built: Operator = Extreme(name, sources_of(lowering, operands, shape), output, one, one, merged, kind == "Max")
+        built: Operator = Extreme(name, sources_of(lowering, operands), output, one, one, merged, kind == "Max")
         return _finish(lowering, built, order)
-    grid = common_grid.exact(a.scale, b.scale)
+    first, second = alike(a.scale, b.scale)
+    grid = common_grid.exact(first, second)
     if grid is None:
         return None
     # Both values in units of the power of two under the grid: float32 is exact while they have 24 bits.
     unit = np.array([float(m) for m in common_grid.dyadic(grid.scale)[0]]).reshape(grid.scale.shape)
-    left, right = _bounds(a, lowering) * (grid.left * unit), _bounds(b, lowering) * (grid.right * unit)
+    ends = alike(_bounds(a), np.asarray(grid.left), _bounds(b), np.asarray(grid.right), unit)
+    left, right = ends[0] * (ends[1] * ends[4]), ends[2] * (ends[3] * ends[4])
     largest = left * right if kind == "Mul" else left + right if kind in ("Add", "Sub") else np.maximum(left, right)
     if max(left.max(), right.max(), largest.max()) >= FLOAT32_EXACT:
         return None
-    inputs = sources_of(lowering, operands, shape)
+    inputs = sources_of(lowering, operands)
     tensors = tuple(lowering.tensors[name] for name in inputs)
-    built = narrowed(build(kind, name, inputs, output, grid, a.scale * b.scale), tensors)
+    built = narrowed(build(kind, name, inputs, output, grid, first * second), tensors)
     return _finish(lowering, built, order)
 
 
@@ -151,7 +159,7 @@ def _finish(lowering: Lowering, built: Operator, order: Codes) -> Operator:
 
 def _same_format(a: Operand, b: Operand) -> bool:
     zeros = [operand.pick(operand.tensor.format.zero_point) for operand in (a, b)]
-    return bool(np.all(a.scale == b.scale) and np.all(zeros[0] == zeros[1]))
+    return all(bool(np.all(one == other)) for one, other in (alike(a.scale, b.scale), alike(*zeros)))
 
 
 def _merged_format(a: Operand, b: Operand) -> Format:
@@ -169,8 +177,8 @@ def _wait(
     """Leave the join to the quantizer behind it; until then a tensor stands in for its output."""
     output = node.output[0]
     lowering.joins[output] = Join(node, operands, (flows[0], flows[1]), order)
-    zeros = np.zeros(order.size, np.int64)
-    lowering.tensors[output] = Tensor(output, order.shape[1:], Format(1, False, np.ones(())), zeros, zeros)
+    zeros = np.zeros(1, np.int64)
+    lowering.tensors[output] = Tensor(output, operands[0].shape, Format(1, False, np.ones(())), zeros, zeros)
     lowering.layouts[output] = order
     lowering.values[output] = Flow(output, output, order)
 

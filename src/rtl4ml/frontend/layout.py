@@ -101,6 +101,43 @@ def unsqueeze(lowering: Lowering, node: onnx.NodeProto) -> None:
     _move(lowering, node, lambda a: np.expand_dims(a, tuple(axes or ())))
 
 
+@handles("DepthToSpace", constants=True, integers=True)
+def depth_to_space(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Blocks of channels become blocks of pixels."""
+    block, columns_first = _block(lowering, node), lowering.attributes(node).get("mode", b"DCR") == b"CRD"
+
+    def move(array: NDArray) -> NDArray:
+        n, channels, height, width = array.shape
+        rest = channels // (block * block)
+        if columns_first:
+            split = array.reshape(n, rest, block, block, height, width).transpose(0, 1, 4, 2, 5, 3)
+        else:
+            split = array.reshape(n, block, block, rest, height, width).transpose(0, 3, 4, 1, 5, 2)
+        return split.reshape(n, rest, height * block, width * block)
+
+    _move(lowering, node, move)
+
+
+@handles("SpaceToDepth", constants=True, integers=True)
+def space_to_depth(lowering: Lowering, node: onnx.NodeProto) -> None:
+    """Blocks of pixels become channels."""
+    block = _block(lowering, node)
+
+    def move(array: NDArray) -> NDArray:
+        n, channels, height, width = array.shape
+        split = array.reshape(n, channels, height // block, block, width // block, block).transpose(0, 3, 5, 1, 2, 4)
+        return split.reshape(n, channels * block * block, height // block, width // block)
+
+    _move(lowering, node, move)
+
+
+def _block(lowering: Lowering, node: onnx.NodeProto) -> int:
+    block = int(lowering.attributes(node)["blocksize"])  # type: ignore[call-overload]
+    if block < 1:
+        raise ModelError(f"blocksize of node {node.name!r} ({node.op_type}) must be at least 1, not {block}")
+    return block
+
+
 @handles("Shape", integers=True)
 def shape(lowering: Lowering, node: onnx.NodeProto) -> None:
     """A constant: all dimensions are known at import."""

@@ -1,6 +1,7 @@
 """From a file to the integer graph."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 
 from rtl4ml.errors import ConfigurationError, ModelError
-from rtl4ml.formats import Format, InputFormat, width_of
+from rtl4ml.formats import Codes, Format, InputFormat, spread, width_of
 from rtl4ml.frontend import (
     elementwise,
     host,
@@ -18,20 +19,26 @@ from rtl4ml.frontend import (
     joins,
     layout,
     linear,
+    padding,
+    pooling,
     qdq_dialect,
     qonnx_dialect,
     reductions,
+    resampling,
     selection,
     tops,
+    transposed,
     wellformed,
 )
 from rtl4ml.frontend.chain import DEFINITIONS
 from rtl4ml.frontend.decision import decide
-from rtl4ml.frontend.linear import fold_bias
+from rtl4ml.frontend.input_shape import with_input_shape
 from rtl4ml.frontend.lowering import Lowering
+from rtl4ml.frontend.products import fold_bias
 from rtl4ml.frontend.qdq_dialect import INPUTS, INTEGERS
 from rtl4ml.frontend.quantizer import IntegerInput
 from rtl4ml.frontend.saturation import settle_output
+from rtl4ml.frontend.spatial import LayoutFoundError
 from rtl4ml.frontend.values import Constant, Flow, Step
 from rtl4ml.graph import Graph, HostFunction, Tensor
 from rtl4ml.operators import Dense, Requantize
@@ -40,6 +47,10 @@ OPERATORS = (
     elementwise,
     layout,
     linear,
+    pooling,
+    padding,
+    resampling,
+    transposed,
     qonnx_dialect,
     joins,
     selection,
@@ -83,6 +94,7 @@ def load(
     chains: str = "float32",
     *,
     argmax: bool = False,
+    input_shape: Sequence[int] | None = None,
 ) -> Graph:
     """Read a quantized ONNX file and lower it to the integer graph.
 
@@ -97,6 +109,8 @@ def load(
             the Requantize nodes says where.
         argmax: put the decision into hardware: the output is the number of the largest real value, of equal ones the
             lowest.
+        input_shape: another shape of the file's input, with or without the batch: where the file leaves dimensions
+            open, or the network fits other sizes too.
 
     Raises:
         ModelError: the file cannot be read, or a node cannot be built exactly.
@@ -106,6 +120,10 @@ def load(
         raise ConfigurationError(f"chains must be one of {', '.join(DEFINITIONS)}, not {chains!r}")
     path = Path(path)
     model = read(path)
+    data = path.read_bytes()
+    if input_shape is not None:
+        model = with_input_shape(model, input_shape)
+        data = model.SerializeToString(deterministic=True)
     parsed = InputFormat.parse(input_format) if isinstance(input_format, str) else input_format
     graph = from_model(model, path.stem, parsed, chains)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -114,7 +132,7 @@ def load(
         **{
             **graph.__dict__,
             "source": {"file": path.name, "sha256": digest, "executors": versions},
-            "model": path.read_bytes(),
+            "model": data,
         }
     )
     return decide(graph) if argmax else graph
@@ -184,11 +202,7 @@ def from_model(
             f"{', '.join(repr(o.name) for o in model.graph.output)}"
         )
     input_name, shape = _input_shape(model)
-    lowering = Lowering(model, input_format, chains)
-    lowering.free_weights = free_weights
-    order = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
-    lowering.values[input_name] = _start(lowering, input_name, order, input_format)
-    lowering.run()
+    lowering = _lowered(model, input_name, shape, input_format, chains, free_weights)
     end = model.graph.output[0].name
     value = lowering.values.get(end)
     if not isinstance(value, Flow) or lowering.input is None or value.source is None:
@@ -198,6 +212,8 @@ def from_model(
             )
         raise ModelError(f"Output {end!r} of the model must depend on its input {input_name!r}: it is constant")
     joins.require_closed(lowering, value, end)
+    while value.steps and value.source in lowering.origins:
+        value = lowering.origins[value.source]  # operators that no quantizer closed are the host's, choices as well
     flow = settle_output(lowering, fold_bias(lowering, value))
     joins.drop_waiting(lowering)
     assert flow.source is not None
@@ -205,16 +221,41 @@ def from_model(
     return _assemble(lowering, flow, name, input_name, shape, end)
 
 
-def _start(lowering: Lowering, name: str, order: np.ndarray, input_format: InputFormat | None) -> Flow:
+def _lowered(
+    model: onnx.ModelProto,
+    input_name: str,
+    shape: tuple[int, ...],
+    input_format: InputFormat | None,
+    chains: str,
+    free_weights: bool,
+) -> Lowering:
+    """Every node lowered; begun anew when the first operator on pixels says how the input should lie."""
+    layout: tuple[Codes, tuple[int, ...]] | None = None
+    while True:
+        lowering = Lowering(model, input_format, chains)
+        lowering.free_weights = free_weights
+        lowering.input_layout = layout
+        lowering.values[input_name] = _start(lowering, input_name, shape, input_format)
+        try:
+            lowering.run()
+        except LayoutFoundError as found:
+            layout = found.elements, found.shape
+        else:
+            return lowering
+
+
+def _start(lowering: Lowering, name: str, file_shape: tuple[int, ...], input_format: InputFormat | None) -> Flow:
     """The file's input: codes of the input format, or values that only the host knows."""
     kind = next(i for i in lowering.model.graph.input if i.name == name).type.tensor_type.elem_type
     if kind != onnx.TensorProto.FLOAT:
-        return _start_integers(lowering, name, order, onnx.TensorProto.DataType.Name(kind).lower())
+        return _start_integers(lowering, name, file_shape, onnx.TensorProto.DataType.Name(kind).lower())
     if input_format is None:
-        return Flow(name, None, order)
+        size = int(np.prod(file_shape, dtype=np.int64))
+        return Flow(name, None, np.arange(size).reshape(file_shape))
     tensor_format = input_format.format
-    limits = [np.full(order.size, limit, np.int64) for limit in (tensor_format.low, tensor_format.high)]
-    lowering.tensors[name] = Tensor(name, order.shape[1:], tensor_format, *limits)
+    order, shape = lowering.place_input(file_shape)
+    limits = [np.full(shape[-1] if shape else 1, limit, np.int64) for limit in (tensor_format.low, tensor_format.high)]
+    lowering.tensors[name] = Tensor(name, shape, tensor_format, *limits)
     lowering.input, lowering.layouts[name] = name, order
     if input_format.divisor is None:
         return Flow(name, name, order)
@@ -222,7 +263,7 @@ def _start(lowering: Lowering, name: str, order: np.ndarray, input_format: Input
     return Flow(name, name, order, steps=(Step(node, 0, {1: np.array(input_format.divisor, np.float32)}, order),))
 
 
-def _start_integers(lowering: Lowering, name: str, order: np.ndarray, kind: str) -> Flow:
+def _start_integers(lowering: Lowering, name: str, file_shape: tuple[int, ...], kind: str) -> Flow:
     """An input that is codes in the file already.
 
     Raises:
@@ -232,8 +273,9 @@ def _start_integers(lowering: Lowering, name: str, order: np.ndarray, kind: str)
         raise ModelError(f"Input {name!r} must be float32 to be given an input format, not {kind}: it is codes already")
     low, high = INTEGERS[kind]
     bits, signed = width_of(low, high)
-    limits = [np.full(order.size, limit, np.int64) for limit in (low, high)]
-    lowering.tensors[name] = Tensor(name, order.shape[1:], Format(bits, signed, np.ones(())), *limits)
+    order, shape = lowering.place_input(file_shape)
+    limits = [np.full(shape[-1] if shape else 1, limit, np.int64) for limit in (low, high)]
+    lowering.tensors[name] = Tensor(name, shape, Format(bits, signed, np.ones(())), *limits)
     lowering.input, lowering.layouts[name] = name, order
     lowering.input_quantizer = IntegerInput(name, low, high)
     return Flow(name, name, order, integer=True)
@@ -258,7 +300,7 @@ def _assemble(lowering: Lowering, flow: Flow, name: str, input_name: str, shape:
     else:
         order = flow.order
         epilogue = HostFunction(b"", (), order.reshape(-1), order.shape[1:])
-    bias = None if flow.bias is None else np.broadcast_to(flow.bias, (lowering.tensors[flow.source].size,)).copy()
+    bias = None if flow.bias is None else spread(flow.bias, lowering.tensors[flow.source].size).copy()
     epilogue = HostFunction(**{**epilogue.__dict__, "bias": bias})
     quantizer = lowering.input_quantizer
     return Graph(

@@ -18,12 +18,15 @@ from rtl4ml.frontend.quantizer import AnyQuantizer, IntegerInput
 from rtl4ml.frontend.values import Constant, Flow, Value
 from rtl4ml.frontend.wellformed import first_line
 from rtl4ml.graph import Operator, Tensor
-from rtl4ml.operators import Dense, WeightLimits
+from rtl4ml.operators import Conv, Dense, WeightLimits
 
 Handler = Callable[["Lowering", onnx.NodeProto], None]
 
 HANDLERS: dict[tuple[str, str], Handler] = {}
 """What each operator becomes: (domain, type) -> function. The dialects' modules fill it."""
+
+CHANNELS_LAST = "qonnx.custom_op.channels_last"
+"""Domain of Conv, MaxPool and BatchNormalization on tensors whose last dimension are the channels."""
 
 CUSTOM_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
@@ -102,8 +105,16 @@ class Lowering:
         """Operators of two activations that wait for the quantizer behind them, by output: see `joins.Join`."""
         self.unquantized: set[str] = set()
         """Tensors of codes that an exact operator made, not a quantizer: sums, choices, rows of tensors."""
-        self.selections: dict[tuple[str, bytes, tuple[int, ...]], str] = {}
+        self.selections: dict[tuple[str, bytes, tuple[int, ...], int], str] = {}
         """Tensors that are a choice of another's elements: see `selection.select`."""
+        self.origins: dict[str, Flow] = {}
+        """By tensor that was made in front of pending operators of the file's: the flow from where these begin."""
+        self.padded: dict[str, Any] = {}
+        """Tensors that have zeros around the pixels of others: see `padding.Padded`."""
+        self.early: dict[str, Any] = {}
+        """Operators that a quantizer behind them may be taken in front of, by output: see `early.Early`."""
+        self.input_layout: tuple[Codes, tuple[int, ...]] | None = None
+        """Elements of the input in the file's order as the graph's shall have them, and its shape: see `spatial`."""
         self.grids: dict[str, float | NDArray[np.float64]] = {}
         """Scales of the file's tensors that exact arithmetic, not a quantizer, keeps on a grid."""
         self.input: str | None = None
@@ -196,6 +207,11 @@ class Lowering:
                 f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be integers, not real values: "
                 "put a QuantizeLinear in front of it"
             )
+        if ("" if node.domain == "ai.onnx" else node.domain, node.op_type) in HANDLERS:
+            return ModelError(
+                f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be quantized, not real: put a "
+                "Quant node in front of it, or move the node behind the last quantizer, where the host runs it"
+            )
         supported = sorted({kind for _, kind in (*HANDLERS, *INTEGER_HANDLERS)})
         domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
         return ModelError(
@@ -266,15 +282,41 @@ class Lowering:
         if flow.opaque:
             raise self.unsupported(flow.opaque[0])
 
+    def new_name(self, name: str) -> str:
+        """A name like this one that nothing has yet."""
+        taken = {operator.name for operator in self.operators}
+        while name in self.tensors or name in self.names or name in taken or name in self.values:
+            name += "_"
+        return name
+
+    def is_product(self, name: str) -> bool:
+        """Whether a tensor holds accumulators."""
+        return any(operator.output == name and isinstance(operator, Dense | Conv) for operator in self.operators)
+
     def source(self, flow: Flow) -> Tensor:
         """The graph's tensor that a flow starts from, its codes read as the flow reads them."""
         assert flow.source is not None
         tensor = self.tensors[flow.source]
         return tensor if flow.view is None else replace(tensor, format=flow.view)
 
-    def append(self, operator: Operator, order: Codes) -> None:
-        """A node of the integer graph; `order` is its output's layout in the file."""
-        if self.free_weights and isinstance(operator, Dense):
+    def place_input(self, shape: tuple[int, ...]) -> tuple[Codes, tuple[int, ...]]:
+        """Layout of the graph's input in a tensor of the file, and its shape without the batch."""
+        order = np.arange(int(np.prod(shape, dtype=np.int64)))
+        if self.input_layout is None or len(self.input_layout[0]) != len(order):
+            return order.reshape(shape), shape[1:]
+        elements, layout = self.input_layout
+        order[elements] = np.arange(len(elements))
+        return order.reshape(shape), layout
+
+    def append(self, operator: Operator, order: Codes, *, learned: bool = True) -> None:
+        """A node of the integer graph.
+
+        Args:
+            operator: the node.
+            order: its output's layout in the file.
+            learned: its weights are the file's, and may change at run time.
+        """
+        if self.free_weights and learned and isinstance(operator, Dense | Conv):
             operator = replace(operator, limits=WeightLimits.of(operator.weights, operator.bias))
         self.operators.append(operator)
         self.tensors[operator.output] = operator.infer(tuple(self.tensors[name] for name in operator.inputs))

@@ -15,9 +15,10 @@ import onnx
 from numpy.typing import NDArray
 
 from rtl4ml.errors import ModelError
-from rtl4ml.formats import Codes
+from rtl4ml.formats import Codes, spread
+from rtl4ml.frontend.early import require_exact
 from rtl4ml.frontend.lowering import Lowering
-from rtl4ml.frontend.values import Flow
+from rtl4ml.frontend.values import Flow, alike, channels_of, limits_of, of_period, period_of
 from rtl4ml.graph import Tensor
 
 _SMALLEST = Fraction(1, 1 << 126)  # of normal float32 numbers
@@ -28,14 +29,14 @@ MAX_GAIN_BITS = 16
 
 @dataclass(frozen=True, eq=False)
 class Operand:
-    """One vector of values `((code - zero_point) * gain + offset) * scale`, zero point being the tensor's.
+    """Values `((code - zero_point) * gain + offset) * scale`, zero point being the tensor's.
 
     Parameters:
         flow: where it comes from.
         tensor: the graph's tensor of the codes.
-        scale: float64 () or (n,), source order.
-        offset: int64 () or (n,), likewise.
-        gain: int64 () or (n,), likewise.
+        scale: float64 () or (k,), element e of the source at e % k.
+        offset: int64 () or (k,), likewise.
+        gain: int64 () or (k,), likewise.
     """
 
     flow: Flow
@@ -51,6 +52,20 @@ def find(lowering: Lowering, node: onnx.NodeProto) -> Operand:
     Raises:
         ModelError: it is real-valued.
     """
+    return of_flow(lowering, node, hardware_flow(lowering, node))
+
+
+def hardware_flow(lowering: Lowering, node: onnx.NodeProto, *, exact: bool = True) -> Flow:
+    """The first input of a node that only hardware has.
+
+    Args:
+        lowering: the import.
+        node: that reads it.
+        exact: its source has to be right as it stands: see `early.Early`.
+
+    Raises:
+        ModelError: it is the file's input, the host's, or a join without a quantizer.
+    """
     flow = lowering.flow(node.input[0], node)
     lowering.require_clear(flow, node)
     if flow.source is None:
@@ -64,16 +79,29 @@ def find(lowering: Lowering, node: onnx.NodeProto) -> Operand:
             f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be quantized, not the output of "
             f"{lowering.joins[flow.source].where}: put a Quant node in front of it"
         )
+    if exact:
+        require_exact(lowering, flow, node.input[0], node)
+    return flow
+
+
+def of_flow(lowering: Lowering, node: onnx.NodeProto, flow: Flow) -> Operand:
+    """A flow from `hardware_flow`, in any order, as integers.
+
+    Raises:
+        ModelError: it is real-valued.
+    """
+    assert flow.source is not None
     tensor = lowering.tensors[flow.source]
     if not flow.steps and flow.bias is None:
         if flow.source in lowering.unquantized:
             # The scale that its codes are read with keeps them; the judge, which knows quantizers only, is told.
-            scale = lowering.source(flow).format.scale
-            lowering.grids[flow.tensor] = scale if scale.ndim == 0 else scale[lowering.layouts[flow.source]]
+            known = lowering.values.get(flow.tensor)
+            known = known if isinstance(known, Flow) and known.source is not None else flow
+            scale, size = lowering.source(known).format.scale, lowering.source(known).size
+            lowering.grids[flow.tensor] = scale if scale.ndim == 0 else spread(scale, size)[known.order]
         meaning = lowering.source(flow).format
-        return Operand(
-            flow, tensor, meaning.scale, tensor.format.zero_point - meaning.zero_point, np.ones((), np.int64)
-        )
+        own, meant = alike(tensor.format.zero_point, meaning.zero_point)
+        return Operand(flow, tensor, meaning.scale, own - meant, np.ones((), np.int64))
     affine = None if flow.bias is not None else _affine(lowering.source(flow), flow)
     if affine is None:
         last = flow.steps[-1].node if flow.steps else None
@@ -88,6 +116,7 @@ def find(lowering: Lowering, node: onnx.NodeProto) -> Operand:
     # Values are start + slope * code on the grid; the operand counts from the tensor's own zero point.
     zero_point = tensor.format.zero_point
     lowering.grids[node.input[0]] = float(grid)
+    slope, start, zero_point = alike(slope, start, zero_point)
     return Operand(flow, tensor, np.array(float(grid)), start + slope * zero_point, slope)
 
 
@@ -137,12 +166,12 @@ def _affine(tensor: Tensor, flow: Flow) -> tuple[Codes, Codes, Fraction] | None:
     arrays: list[NDArray] = [tensor.format.scale, tensor.format.zero_point, *constants]
     if not all(known) or not all(np.all(np.isfinite(a)) for a in arrays):
         return None
-    rows = 1 if all(a.size == 1 for a in arrays) else tensor.size
-    spread = [np.broadcast_to(a.reshape(-1), (rows,)).tolist() for a in arrays]
-    low, high = tensor.low, tensor.high
+    rows = period_of(arrays, tensor.size, channels_of(tensor))
+    columns = [np.broadcast_to(of_period(a, rows).reshape(-1), (rows,)).tolist() for a in arrays]
+    low, high = limits_of(tensor.low, tensor.high, rows)
     lines = []
-    for row, (scale, zero_point, *numbers) in enumerate(zip(*spread, strict=True)):
-        reach = (int(low.min()), int(high.max())) if rows == 1 else (int(low[row]), int(high[row]))
+    for row, (scale, zero_point, *numbers) in enumerate(zip(*columns, strict=True)):
+        reach = int(low[row]), int(high[row])
         slope, start = Fraction(scale), Fraction(scale) * -zero_point
         exact = _exact(slope, start, *reach)
         for step, number in zip(flow.steps, numbers, strict=True):

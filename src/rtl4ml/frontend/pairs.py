@@ -16,7 +16,7 @@ from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes, Format, Reals
 from rtl4ml.frontend.chain_kernels import StepKernels
 from rtl4ml.frontend.quantizer import AnyQuantizer
-from rtl4ml.frontend.values import Step
+from rtl4ml.frontend.values import Step, limits_of, of_period, period_of, picked
 from rtl4ml.graph import Tensor
 
 MAX_PAIRS = 1 << 20
@@ -41,13 +41,15 @@ class Operand:
 
     Parameters:
         tensor: where the codes come from.
-        elements: int64 (n,): element of the tensor for each element of the join.
-        bias: float32 () or (size of the tensor,), or None.
+        elements: int64 (n,): element of the tensor for each element of the join; None: they are the same.
+        shape: of the join, without the batch; channels last where it is a feature map.
+        bias: float32 () or (k,) in the tensor's order, or None.
         steps: elementwise operators pending, constants in the tensor's order.
     """
 
     tensor: Tensor
-    elements: Codes
+    elements: Codes | None
+    shape: tuple[int, ...]
     bias: Reals | None
     steps: tuple[Step, ...]
 
@@ -56,19 +58,31 @@ class Operand:
         """Whether nothing stands between the codes and the join."""
         return self.bias is None and not self.steps
 
+    @property
+    def size(self) -> int:
+        """Elements of the join."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def channels(self) -> int:
+        """Length of the join's last dimension."""
+        return self.shape[-1] if self.shape else 1
+
     def pick(self, array: NDArray) -> NDArray:
-        """A parameter () or (size,) in the order of the join, () or (n,)."""
-        return array if array.ndim == 0 or array.size == 1 else array[self.elements]
+        """A parameter () or (k,) in the order of the join, likewise."""
+        return picked(array, self.elements, self.channels)
 
     @property
     def scale(self) -> NDArray[np.float64]:
-        """Scale in the order of the join, () or (n,)."""
+        """Scale in the order of the join, () or (k,)."""
         return self.pick(self.tensor.format.scale)
 
     @property
     def limits(self) -> tuple[Codes, Codes]:
-        """Lowest and highest code, int64 (n,) each."""
-        return self.tensor.low[self.elements], self.tensor.high[self.elements]
+        """Lowest and highest code in the order of the join, int64 (k,) each."""
+        if self.elements is None:
+            return self.tensor.low, self.tensor.high
+        return self.tensor.lows[self.elements], self.tensor.highs[self.elements]
 
     def parameters(self) -> list[NDArray]:
         """Everything that may differ between elements."""
@@ -86,24 +100,24 @@ class Operand:
 
 @dataclass(frozen=True)
 class Rows:
-    """Which elements are run: one for all when they share their parameters, else every one.
+    """Which elements are run: one for all when they share their parameters, one a channel, or every one.
 
     Parameters:
-        n: elements.
-        one: whether they share them.
+        count: columns of the tables of codes.
     """
 
-    n: int
-    one: bool
-
-    @property
-    def count(self) -> int:
-        """Columns of the tables of codes."""
-        return 1 if self.one else self.n
+    count: int
 
     def of(self, array: NDArray) -> NDArray:
-        """A parameter for these rows."""
-        return array.reshape(-1)[:1].reshape(()) if self.one else array
+        """A parameter () or (k,) for these rows."""
+        return of_period(array, self.count)
+
+    def tensor(self, tensor: Tensor) -> Tensor:
+        """A tensor of the join's elements as one of these rows."""
+        own = tensor.format
+        moved = replace(own, scale=self.of(own.scale), zero_point=self.of(own.zero_point))
+        low, high = limits_of(tensor.low, tensor.high, self.count)
+        return replace(tensor, shape=(self.count,), format=moved, low=low, high=high)
 
 
 def run_steps(steps: tuple[Step, ...], values: Reals, parameter_of: Callable[[NDArray], NDArray], opset: int) -> Reals:
@@ -144,7 +158,7 @@ def run_pairs(
     Args:
         operation: one of `OPERATIONS`.
         operands: both sides.
-        steps: operators behind, constants in the order of the join.
+        steps: operators behind, constants () or (k,) in the order of the join.
         quantizer: behind them, its parameters likewise.
         opset: of the file.
         where: the join's node, for messages.
@@ -154,11 +168,8 @@ def run_pairs(
     """
     behind = [*quantizer.parameters, *(p for step in steps for p in step.parameters.values())]
     arrays = [*operands[0].parameters(), *operands[1].parameters(), *behind]
-    n = len(operands[0].elements)
-    rows = Rows(n, all(a.size == 1 or np.all(a == a.reshape(-1)[0]) for a in arrays))
-    limits = [operand.limits for operand in operands]
-    if rows.one:
-        limits = [(low.min(keepdims=True), high.max(keepdims=True)) for low, high in limits]
+    rows = Rows(period_of(arrays, operands[0].size, operands[0].channels))
+    limits = [limits_of(*operand.limits, rows.count) for operand in operands]
     sizes = [int((high - low).max()) + 1 for low, high in limits]
     if sizes[0] * sizes[1] > MAX_PAIRS or sizes[0] * sizes[1] * rows.count > MAX_POINTS:
         raise ModelError(

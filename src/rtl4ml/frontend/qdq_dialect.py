@@ -16,7 +16,7 @@ from rtl4ml.frontend.activation import quantize
 from rtl4ml.frontend.lowering import Lowering, handles
 from rtl4ml.frontend.quantizer import LinearQuantizer, check_scale
 from rtl4ml.frontend.saturation import saturate
-from rtl4ml.frontend.values import Constant, Flow, to_source_order
+from rtl4ml.frontend.values import Constant, Flow, alike, channels_of, to_source_order
 
 INTEGERS = {
     "int4": (-8, 7),
@@ -156,11 +156,12 @@ def dequantize_linear(lowering: Lowering, node: onnx.NodeProto) -> None:
     scale, zero_point = _parameters(lowering, node, value.order.shape)
     meaning = replace(
         tensor.format,
-        scale=to_source_order(scale, value.order, tensor.size).astype(np.float64),
-        zero_point=to_source_order(zero_point, value.order, tensor.size),
+        scale=to_source_order(scale, value.order, tensor.size, channels_of(tensor)).astype(np.float64),
+        zero_point=to_source_order(zero_point, value.order, tensor.size, channels_of(tensor)),
         bipolar=False,
     )
-    low, high = tensor.low - meaning.zero_point, tensor.high - meaning.zero_point
+    low, high, zero = alike(tensor.low, tensor.high, meaning.zero_point)
+    low, high = low - zero, high - zero
     if max(int(high.max()), -int(low.min())) > EXACT:
         raise ModelError(
             f"Codes into node {node.name!r} ({node.op_type}) must stay within 24 bits, not reach {high.max()}: float32 "
@@ -171,7 +172,8 @@ def dequantize_linear(lowering: Lowering, node: onnx.NodeProto) -> None:
 
 
 def _same(a: Format, b: Format) -> bool:
-    return bool(np.all(a.scale == b.scale)) and bool(np.all(a.zero_point == b.zero_point))
+    pairs = alike(a.scale, b.scale), alike(a.zero_point, b.zero_point)
+    return all(bool(np.all(one == other)) for one, other in pairs)
 
 
 def _dequantized(lowering: Lowering, node: onnx.NodeProto, integers: NDArray) -> Constant:

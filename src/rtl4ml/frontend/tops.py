@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from rtl4ml.frontend import common_grid
+from rtl4ml.frontend import common_grid, spatial
 from rtl4ml.frontend.lowering import Lowering, handles
 from rtl4ml.frontend.selection import rebase
 from rtl4ml.frontend.values import Flow
@@ -21,11 +21,14 @@ def _decides(lowering: Lowering, flow: Flow) -> bool:
         return False
     if flow.source in lowering.joins or flow.view is not None:
         return False
+    found = lowering.early.get(flow.source)
+    if found is not None and not found.exact:
+        return False
     tensor = lowering.tensors[flow.source]
     scale, zero = tensor.format.scale, tensor.format.zero_point
     if np.any(scale != scale.reshape(-1)[0]) or np.any(zero != zero.reshape(-1)[0]):
         return False
-    largest = max(int(np.abs(limit - zero).max()) for limit in (tensor.low, tensor.high))
+    largest = max(int(np.abs(limit - zero.reshape(-1)[0]).max()) for limit in (tensor.low, tensor.high))
     exact = common_grid.dyadic(scale.reshape(-1)[:1])[0][0] == 1
     return largest < (common_grid.FLOAT32_EXACT if exact else DISTINCT)
 
@@ -33,20 +36,29 @@ def _decides(lowering: Lowering, flow: Flow) -> bool:
 def _build(
     lowering: Lowering, node: onnx.NodeProto, output: str, axis: int, count: int, keep: bool, *, largest: bool
 ) -> bool:
-    """The decision over one axis that holds all elements; False where the host must make it."""
+    """The decision over one axis, for each pixel by itself; False where the host must make it."""
     flow = lowering.flow(node.input[0], node)
     shape = flow.order.shape
     if not _decides(lowering, flow) or not -len(shape) <= axis < len(shape):
         return False
-    if flow.order.size != shape[axis] or axis % len(shape) == 0 or count > shape[axis]:
+    if axis % len(shape) == 0 or count > shape[axis] or shape[0] != 1:
         return False
-    flow = rebase(lowering, flow, f"{node.input[0]}_in_order")
     axis %= len(shape)
-    result = tuple(count if a == axis else d for a, d in enumerate(shape) if keep or a != axis)
-    order = np.arange(count).reshape(result)
-    one, zero = np.array(1 if largest else -1, np.int64), np.zeros((), np.int64)
     assert flow.source is not None
-    lowering.append(Top(node.name or output, (flow.source,), output, one, zero, count, result[1:]), order)
+    if flow.order.size == shape[axis]:
+        flow = rebase(lowering, flow, f"{node.input[0]}_in_order")
+        blocks = 1
+    else:
+        flow = spatial.canonical(lowering, flow, axis)
+        blocks = flow.order.size // shape[axis]
+    assert flow.source is not None
+    pixels = tuple(d for a, d in enumerate(shape) if a not in (0, axis))
+    order = np.moveaxis(np.arange(blocks * count).reshape(1, *pixels, count), -1, axis)
+    result = tuple(count if a == axis else d for a, d in enumerate(shape) if keep or a != axis)
+    order = order.reshape(result)
+    inner = result[1:] if blocks == 1 else (*pixels, count)
+    one, zero = np.array(1 if largest else -1, np.int64), np.zeros((), np.int64)
+    lowering.append(Top(node.name or output, (flow.source,), output, one, zero, count, inner, blocks), order)
     lowering.values[output] = Flow(output, output, order)
     return True
 

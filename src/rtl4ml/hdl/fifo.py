@@ -1,6 +1,6 @@
 """First-in first-out buffers: plain, and with the credits that keep arithmetic pipelines from stalling."""
 
-from amaranth.hdl import Elaboratable, Module, Shape, Signal
+from amaranth.hdl import Elaboratable, Module, Shape, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -22,9 +22,9 @@ def _checked_depth(depth: int) -> int:
 class Fifo(wiring.Component):
     """Holds up to `depth` beats; the first word falls through.
 
-    A beat written at edge t can be handed over at edge t + 1. `i.ready` is a function of registers: a full FIFO takes
-    the next beat at the edge after a handover. So it runs at full rate from depth 2 on, and at depth 1 takes a beat
-    every other cycle.
+    A beat written at edge t can be handed over at edge t + 1. A beat a cycle at every depth: with one place, a beat is
+    taken at the edge that hands the one before over, so `i.ready` depends on `o.ready`; with more, it is a function of
+    registers, and a full FIFO takes the next beat at the edge after a handover.
 
     Parameters:
         shape: shape of an element.
@@ -54,7 +54,10 @@ class Fifo(wiring.Component):
         m.d.comb += [write.eq(self.i.valid & self.i.ready), read.eq(self.o.valid & self.o.ready)]
 
         level = Signal(range(self._depth + 1))
-        m.d.comb += [self.i.ready.eq(level != self._depth), self.o.valid.eq(level != 0)]
+        room: Value = level != self._depth
+        if self._depth == 1:
+            room = room | self.o.ready
+        m.d.comb += [self.i.ready.eq(room), self.o.valid.eq(level != 0)]
         with m.If(write & ~read):
             m.d.sync += level.eq(level + 1)
         with m.Elif(read & ~write):
@@ -101,23 +104,27 @@ class CreditedFifo(wiring.Component):
         shape: shape of an element.
         lanes: elements a beat.
         depth: slots, that is credits.
+        most: credits that are spent at once, at most.
 
     Members:
-        grant: high while there is a credit; a function of registers.
-        spend: takes a credit.
+        grant: high while there are `most` credits; a function of registers.
+        spend: takes so many credits.
         i_valid: a result arrives.
         i_payload: the result.
         o: beats out.
     """
 
-    def __init__(self, shape: Shape, lanes: int, depth: int) -> None:
+    def __init__(self, shape: Shape, lanes: int, depth: int, most: int = 1) -> None:
+        if not 1 <= most <= _checked_depth(depth):
+            raise ConfigurationError(f"Credits spent at once must be 1 to the depth of {depth}, not {most}")
         self._shape = shape
         self._lanes = lanes
-        self._depth = _checked_depth(depth)
+        self._depth = depth
+        self._most = most
         super().__init__(
             {
                 "grant": Out(1),
-                "spend": In(1),
+                "spend": In(range(most + 1)),
                 "i_valid": In(1),
                 "i_payload": In(data.ArrayLayout(shape, lanes)),
                 "o": Out(beat_signature(shape, lanes)),
@@ -138,7 +145,12 @@ class CreditedFifo(wiring.Component):
 
         credit = Signal(range(self._depth + 1), init=self._depth)
         refund = Signal()
-        m.d.comb += [self.grant.eq(credit != 0), refund.eq(self.o.valid & self.o.ready)]
+        m.d.comb += refund.eq(self.o.valid & self.o.ready)
+        if self._most > 1:
+            m.d.comb += self.grant.eq(credit >= self._most)
+            m.d.sync += credit.eq(credit - self.spend + refund)
+            return m
+        m.d.comb += self.grant.eq(credit != 0)
         with m.If(self.spend & ~refund):
             m.d.sync += credit.eq(credit - 1)
         with m.Elif(refund & ~self.spend):

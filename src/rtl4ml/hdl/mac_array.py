@@ -1,11 +1,12 @@
 """Time-multiplexed matrix-vector products: multipliers, weights in ROM, adder trees, accumulators."""
 
-from amaranth.hdl import Elaboratable, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl4ml.datapath.lowering import lower
 from rtl4ml.hdl.delay import delay
+from rtl4ml.hdl.finish import hand_over
 from rtl4ml.hdl.mac_plan import MacPlan
 from rtl4ml.hdl.mac_products import ProductKind
 from rtl4ml.hdl.tables import cycle_rows, read_columns, shape_of_range
@@ -16,7 +17,8 @@ class MacArray(wiring.Component):
     """P x S products that work through a matrix, a word of S elements at a time; never stalls.
 
     Words come in the order of the plan: for each group of outputs all words of x. The result of a group is in
-    `o_payload`, flagged by `o_valid`, `plan.depth` edges after the issue of the group's last word.
+    `o_payload`, flagged by `o_valid`, `plan.depth` edges after the issue of the group's last word; where it takes
+    several beats, they follow each other without a gap.
 
     Parameters:
         plan: weights, ranges, datapaths and their cuts.
@@ -30,8 +32,8 @@ class MacArray(wiring.Component):
         first: it is the first word of its group.
         last: it is the last word of its group.
         word: the word issued at the edge before.
-        o_valid: a group's outputs are there, for this cycle only.
-        o_payload: P outputs.
+        o_valid: a beat of a group's outputs is there, for this cycle only.
+        o_payload: F outputs.
         w_address, w_data, w_write, w_switch, w_pending: the load bus, with `tables`.
         w_swapped: both tables have changed banks since the last commit; with `tables`.
     """
@@ -54,7 +56,7 @@ class MacArray(wiring.Component):
                 "last": In(1),
                 "word": In(data.ArrayLayout(in_shape, plan.lanes)),
                 "o_valid": Out(1),
-                "o_payload": Out(data.ArrayLayout(out_shape, plan.outputs)),
+                "o_payload": Out(data.ArrayLayout(out_shape, plan.finish_lanes)),
             }
         )
 
@@ -75,8 +77,8 @@ class MacArray(wiring.Component):
             inputs = accumulators | self._parameters(m, result)
         m.submodules.tail = tail = Module()
         outputs = lower(tail, plan.tail, plan.tail_pipeline, inputs)
-        for p in range(plan.outputs):
-            m.d.comb += self.o_payload[p].eq(outputs[f"o_{p}"])
+        for lane in range(plan.finish_lanes):
+            m.d.comb += self.o_payload[lane].eq(outputs[f"o_{lane}"])
         m.d.comb += self.o_valid.eq(delay(m, "result", result, plan.tail_pipeline.depth))
         return m
 
@@ -108,7 +110,7 @@ class MacArray(wiring.Component):
         return inputs | plain
 
     def _accumulators(self, m: Module, products: dict[str, Value]) -> tuple[Value, dict[str, Value]]:
-        """Add the words' sums up; return the flag that accumulators are final, and the accumulators."""
+        """Add the words' sums up; return the flag that results are there, and the results on the lanes that follow."""
         plan = self._plan
         m.submodules.trees = trees = Module()
         sums = lower(trees, plan.trees, plan.trees_pipeline, products)
@@ -117,22 +119,24 @@ class MacArray(wiring.Component):
         first = delay(m, "first_issued", self.first, step)
         last = delay(m, "last_issued", self.issue & self.last, step)
         bias = self._start(m, last)
-        accumulators: dict[str, Value] = {}
+        totals: list[Value] = []
         for p in range(plan.outputs):
             addend: Value = sums[f"sum_{p}"]
             if plan.sum_register:
                 register = Signal.like(addend, name=f"sum_register_{p}", reset_less=True)
                 m.d.sync += register.eq(addend)
                 addend = register
-            word = plan.tail.inputs[f"accumulator_{p}"]
             accumulator = Signal(shape_of_range(*plan.accumulator_ranges[p]), name=f"total_{p}", reset_less=True)
             with m.If(enable):
                 m.d.sync += accumulator.eq(Mux(first, bias[p], accumulator) + addend)
             # The final value may have a narrower range than the sums on the way.
-            final = Signal(shape_of_range(word.low, word.high), name=f"accumulator_{p}")
+            final = Signal(shape_of_range(*plan.final_ranges[p]), name=f"accumulator_{p}")
             m.d.comb += final.eq(accumulator)
-            accumulators[final.name] = final
-        return delay(m, "final", last, 1), accumulators
+            totals.append(final)
+        result = delay(m, "final", last, 1)
+        if plan.copies:
+            result, totals = hand_over(m, result, totals, plan.final_ranges, plan.finish_lanes, plan.beats)
+        return result, {f"accumulator_{lane}": total for lane, total in enumerate(totals)}
 
     def _weights(self, m: Module, address: Value, at_end: Value) -> dict[tuple[int, int], Value]:
         """Weights of the pass at `address`, an edge later."""
@@ -142,16 +146,29 @@ class MacArray(wiring.Component):
             shapes = [shape_of_range(*plan.products[position].stored_range) for position in stored]
             return dict(zip(stored, read_columns(m, "weights", list(stored.values()), shapes, address), strict=True))
         frame = Signal(FRAME_BITS, name="weights_frame")
-        with m.If(self.issue & at_end):
+        with m.If(self.issue & at_end & self._last_round(m, "weights", self.issue & at_end)):
             m.d.sync += frame.eq(frame + 1)
         contents, _ = plan.contents(plan.weights, plan.bias)
         numbers = self._banked(m, "weights", self._tables[0], contents).read(address, frame)
         narrow = {}
-        for p, s in stored:
-            shape = shape_of_range(*plan.products[p, s].stored_range)
-            bits = numbers[p * plan.lanes + s][: shape.width]
-            narrow[p, s] = bits.as_signed() if shape.signed else bits
+        for position, number in zip(plan.positions, numbers, strict=True):
+            if position in stored:
+                shape = shape_of_range(*plan.products[position].stored_range)
+                bits = number[: shape.width]
+                narrow[position] = bits.as_signed() if shape.signed else bits
         return narrow
+
+    def _last_round(self, m: Module, name: str, end: Value) -> Value:
+        """Whether the passes gone through are the last of a frame; `end` at an edge moves on to the next round."""
+        rounds = self._plan.rounds
+        if rounds == 1:
+            return Const(1)
+        current = Signal(range(rounds), name=f"{name}_round")
+        last = Signal(name=f"{name}_last_round")
+        m.d.comb += last.eq(current == rounds - 1)
+        with m.If(end):
+            m.d.sync += current.eq(Mux(last, 0, current + 1))
+        return last
 
     def _start(self, m: Module, advance: Value) -> list[Value]:
         """What the accumulators of the current group start from; `advance` at an edge moves on to the next group."""
@@ -165,7 +182,7 @@ class MacArray(wiring.Component):
         at_end = group == plan.groups - 1
         m.d.comb += [
             next_group.eq(Mux(advance, Mux(at_end, 0, group + 1), group)),
-            next_frame.eq(frame + (advance & at_end)),
+            next_frame.eq(frame + (advance & at_end & self._last_round(m, "bias", advance & at_end))),
         ]
         m.d.sync += [group.eq(next_group), frame.eq(next_frame)]
         return self._banked(m, "bias", self._tables[1], plan.start).read(next_group, next_frame)

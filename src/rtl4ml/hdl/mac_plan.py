@@ -1,7 +1,7 @@
 """Arithmetic of a tile of multipliers, before any hardware: ranges, adder trees, what follows them, pipeline cuts."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,10 @@ from rtl4ml.datapath.delays import GENERIC
 from rtl4ml.datapath.pipeline import Pipeline, cut
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
+from rtl4ml.formats import spread
+from rtl4ml.hdl.finish import Finish, beat_places
 from rtl4ml.hdl.mac_products import Product, ProductKind, add_up, classify
+from rtl4ml.hdl.mac_ranges import AnyWeights, corrections, end_ranges, value_ranges
 from rtl4ml.hdl.tables import shape_of_range
 
 Codes = NDArray[np.int64]
@@ -23,37 +26,6 @@ BLOCK_ROWS = 64
 
 BLOCK_MEMORY_NS = 1.8
 """How much later than a register's, for no device in particular."""
-
-
-@dataclass(frozen=True, eq=False)
-class Finish:
-    """What follows the accumulators: a function per lane, with parameters that differ between groups of outputs.
-
-    Parameters:
-        build: adds the function to a datapath: (datapath, lane, accumulator, parameters by name) -> output word.
-            Parameters that are the same in all groups come as constants.
-        parameters: for each lane the parameters by name, int64 (groups,) each.
-    """
-
-    build: Callable[[Datapath, int, Word, Mapping[str, Word]], Word]
-    parameters: Sequence[Mapping[str, Codes]]
-
-
-@dataclass(frozen=True, eq=False)
-class AnyWeights:
-    """What a tile must be wide enough for when its weights may change.
-
-    Parameters:
-        values: int64 (k,), ascending: each weight is one of them, or 0 where there is no element.
-        present: bool (G, S), where there is an element.
-        low: int64 (H, P), lowest final accumulator with any of these weights and biases.
-        high: int64 (H, P), highest.
-    """
-
-    values: Codes
-    present: NDArray[np.bool_]
-    low: Codes
-    high: Codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +40,19 @@ class MacPlan:
         products             t + 1  registered, when there are multipliers; one later behind an operand register
         adder trees          ...    with all products that are no multipliers; cut to the period
         accumulators         ...    only when G > 1
+        copies               ...    only when what follows has fewer lanes than there are accumulators
         finish               ...    cut to the period; with G = 1 the trees and this are one datapath
-        result               t + depth  can be sampled, for the last word of the pass
+        result               t + depth  can be sampled, for the last word of the pass; further beats of it follow
 
     Parameters:
         weights: int64 (H, G, P, S), 0 where there is no element or no output.
         bias: int64 (H, P).
-        low: int64 (G, S), lowest code of each element of x, 0 where there is none.
-        high: int64 (G, S), highest.
+        low: int64 (G, S) or (H, G, S), lowest code of each element of x, 0 where there is none.
+        high: likewise, highest.
         period_ns: of the clock.
         finish: what follows the accumulators; None: nothing.
         any_weights: weights and biases lie in RAM; None: in ROM.
+        rounds: times that a frame goes through all passes.
     """
 
     weights: Codes
@@ -88,16 +62,19 @@ class MacPlan:
     period_ns: float
     finish: Finish | None = None
     any_weights: AnyWeights | None = None
+    rounds: int = 1
 
     products: dict[tuple[int, int], Product] = field(init=False)
     start: Codes = field(init=False)
     start_range: tuple[int, int] = field(init=False)
+    places: Codes = field(init=False)
     trees: Datapath = field(init=False)
     trees_pipeline: Pipeline = field(init=False)
     sum_register: bool = field(init=False)
     tail: Datapath = field(init=False)
     tail_pipeline: Pipeline = field(init=False)
     accumulator_ranges: list[tuple[int, int]] = field(init=False)
+    final_ranges: list[tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the ranges, build the datapaths and cut them.
@@ -106,26 +83,22 @@ class MacPlan:
             ConfigurationError: the arrays' shapes do not fit each other.
         """
         groups, words, outputs, lanes = self.weights.shape
-        if (
-            self.bias.shape != (groups, outputs)
-            or self.low.shape != (words, lanes)
-            or self.high.shape != (words, lanes)
-        ):
+        shapes = (words, lanes), (groups, words, lanes)
+        if self.bias.shape != (groups, outputs) or self.low.shape not in shapes or self.high.shape not in shapes:
             raise ConfigurationError(
                 f"Bias and element ranges of weights {self.weights.shape} must have shapes {(groups, outputs)} and "
                 f"{(words, lanes)}, not {self.bias.shape}, {self.low.shape} and {self.high.shape}"
             )
         set_field = object.__setattr__
-        low, high = self.low.min(axis=0).tolist(), self.high.max(axis=0).tolist()
-        positions = [(p, s) for p in range(outputs) for s in range(lanes)]
-        products = {(p, s): self._classify(p, s, low[s], high[s]) for p, s in positions}
-        set_field(self, "products", products)
-        set_field(self, "start", self.bias + self._corrections(self.weights).sum(axis=(1, 3)))
-        lows, highs = self._value_ranges()
+        low, high = (np.broadcast_to(limit, shapes[1]) for limit in (self.low, self.high))
+        set_field(self, "places", beat_places(self.weights.shape, self.finish_lanes, self.beats))
+        limits = list(zip(low.min(axis=(0, 1)).tolist(), high.max(axis=(0, 1)).tolist(), strict=True))
+        set_field(self, "products", {(p, s): self._classify(p, s, *limits[s]) for p, s in self.positions})
+        set_field(self, "start", self.bias + corrections(self.products, self.weights).sum(axis=(1, 3)))
+        lows, highs = value_ranges(self.products, self.weights, low, high, self.any_weights)
         trees = Datapath()
         tail = trees if words == 1 else Datapath()
-        elements = [trees.input(f"x_{s}", low[s], high[s]) for s in self.plain_elements]
-        words_in = dict(zip(self.plain_elements, elements, strict=True))
+        words_in = {s: trees.input(f"x_{s}", *limits[s]) for s in self.plain_elements}
         sums = [self._tree(trees, p, words_in, lows[:, :, p], highs[:, :, p]) for p in range(outputs)]
         # Exact ranges of the sums of a word and of the accumulator after each word.
         low_sums, high_sums = lows.sum(axis=3), highs.sum(axis=3)
@@ -133,73 +106,49 @@ class MacPlan:
             trees.narrow(word, int(low_sums[:, :, p].min()), int(high_sums[:, :, p].max()))
             for p, word in enumerate(sums)
         ]
-        start_low, start_high, low_final, high_final = self._ends(low_sums, high_sums)
+        start_low, start_high, low_final, high_final = end_ranges(self.start, low_sums, high_sums, self.any_weights)
         set_field(self, "start_range", (int(start_low.min()), int(start_high.max())))
         low_partial = np.cumsum(low_sums, axis=1) + start_low[:, None]
         high_partial = np.cumsum(high_sums, axis=1) + start_high[:, None]
         ranges = zip(low_partial.min(axis=(0, 1)).tolist(), high_partial.max(axis=(0, 1)).tolist(), strict=True)
+        finals = zip(low_final.min(axis=0).tolist(), high_final.max(axis=0).tolist(), strict=True)
+        set_field(self, "accumulator_ranges", list(ranges))
+        set_field(self, "final_ranges", list(finals))
 
-        for p, word in enumerate(sums):
-            limits = int(low_final[p]), int(high_final[p])
+        # On fewer lanes than accumulators, the outputs of a lane share what follows.
+        low_lane, high_lane = low_final.reshape(-1)[self.places], high_final.reshape(-1)[self.places]
+        for lane in range(self.finish_lanes):
+            final = int(low_lane[:, lane].min()), int(high_lane[:, lane].max())
             if words == 1:
-                bias = self._start_word(tail, p)
-                accumulator = tail.narrow(tail.add(word, bias), *limits)
+                accumulator = tail.narrow(tail.add(sums[lane], self._start_word(tail, lane)), *final)
             else:
+                accumulator = tail.input(f"accumulator_{lane}", *final)
+            tail.output(f"o_{lane}", self._finish(tail, lane, accumulator))
+        if words > 1:
+            for p, word in enumerate(sums):
                 trees.output(f"sum_{p}", word)
-                accumulator = tail.input(f"accumulator_{p}", *limits)
-            tail.output(f"o_{p}", self._finish(tail, p, accumulator))
 
         set_field(self, "trees", trees)
         set_field(self, "tail", tail)
         set_field(self, "tail_pipeline", cut(tail, self.period_ns))
-        set_field(self, "accumulator_ranges", list(ranges))
         pipeline, register = (self.tail_pipeline, False) if words == 1 else self._cut_trees()
         set_field(self, "trees_pipeline", pipeline)
         set_field(self, "sum_register", register)
 
+    @functools.cached_property
+    def positions(self) -> list[tuple[int, int]]:
+        """Positions (p, s) that have a weight in any pass: those of the columns of a table in RAM."""
+        if self.any_weights is None:
+            used = self.weights.any(axis=(0, 1))
+        else:
+            used = self.any_weights.places(self.outputs).any(axis=0)
+        return [(p, s) for p, s in np.argwhere(used).tolist()]
+
     def _classify(self, p: int, s: int, low: int, high: int) -> Product:
         if self.any_weights is None:
             return classify(self.weights[:, :, p, s], low, high)
-        missing = [] if self.any_weights.present[:, s].all() else [0]
+        missing = [] if self.any_weights.places(self.outputs)[:, p, s].all() else [0]
         return classify(np.append(self.any_weights.values, missing).astype(np.int64), low, high)
-
-    def _corrections(self, weights: Codes) -> Codes:
-        """What the values lack of the products, int64 (H, G, P, S)."""
-        corrections = np.zeros_like(weights)
-        for (p, s), product in self.products.items():
-            corrections[:, :, p, s] = product.correction(weights[:, :, p, s])
-        return corrections
-
-    def _value_ranges(self) -> tuple[Codes, Codes]:
-        """Lowest and highest value of each product in each pass, int64 (H, G, P, S) each."""
-        if self.any_weights is None:
-            ends = self.weights * self.low[None, :, None, :], self.weights * self.high[None, :, None, :]
-            corrections = self._corrections(self.weights)
-            return np.minimum(*ends) - corrections, np.maximum(*ends) - corrections
-        ranges = np.zeros((2, *self.low.shape), np.int64)
-        for s in range(self.lanes):
-            product = self.products[0, s]
-            values = self.any_weights.values
-            if product.kind is ProductKind.MULTIPLIER:
-                values = values[[0, -1]]
-            ends_of = self.low[:, s, None] * values, self.high[:, s, None] * values
-            correction = product.correction(values)
-            ranges[0, :, s] = (np.minimum(*ends_of) - correction).min(axis=1)
-            ranges[1, :, s] = (np.maximum(*ends_of) - correction).max(axis=1)
-        ranges *= self.any_weights.present
-        shape = self.weights.shape
-        low, high = (np.broadcast_to(values[None, :, None, :], shape) for values in ranges)
-        return low, high
-
-    def _ends(self, low_sums: Codes, high_sums: Codes) -> tuple[Codes, Codes, Codes, Codes]:
-        """Ranges of the start (H, P) each, and of the final accumulators (P,) each."""
-        low, high = low_sums.sum(axis=1), high_sums.sum(axis=1)
-        if self.any_weights is None:
-            start = self.start
-            return start, start, (start + low).min(axis=0), (start + high).max(axis=0)
-        # start = accumulator - values, whatever the weights are.
-        final_low, final_high = self.any_weights.low, self.any_weights.high
-        return final_low - high, final_high - low, final_low.min(axis=0), final_high.max(axis=0)
 
     def _start_word(self, datapath: Datapath, p: int) -> Word:
         if self.any_weights is None:
@@ -214,14 +163,13 @@ class MacPlan:
             bias: int64 (H, P).
 
         Returns:
-            int64 (H * G, P * S) and (H, P).
+            int64 (H * G, positions) and (H, P).
         """
-        stored = np.zeros_like(weights)
-        for (p, s), product in self.products.items():
-            if product.kind is not ProductKind.ABSENT:
-                stored[:, :, p, s] = product.stored(weights[:, :, p, s])
-        start = bias + self._corrections(weights).sum(axis=(1, 3))
-        return stored.reshape(self.groups * self.words, -1), start
+        stored = np.zeros((len(self.positions), self.groups * self.words), np.int64)
+        for column, (p, s) in enumerate(self.positions):
+            if self.products[p, s].kind is not ProductKind.ABSENT:
+                stored[column] = self.products[p, s].stored(weights[:, :, p, s]).reshape(-1)
+        return np.ascontiguousarray(stored.T), bias + corrections(self.products, weights).sum(axis=(1, 3))
 
     @property
     def stored_range(self) -> tuple[int, int]:
@@ -236,7 +184,7 @@ class MacPlan:
         multiplier, whose product goes straight into the accumulator (the shape of a DSP block).
         """
         apart = cut(self.trees, self.period_ns)
-        if self.lanes == 1 and self.has_multipliers:
+        if self.has_multipliers and max(map(len, self._rows)) <= 1:
             return apart, False
         nodes = self.trees.nodes
         bits = max(shape_of_range(low, high).width for low, high in self.accumulator_ranges)
@@ -245,6 +193,14 @@ class MacPlan:
             return apart, True
         together = cut(self.trees, period)
         return (together, False) if together.depth <= apart.depth else (apart, True)
+
+    @functools.cached_property
+    def _rows(self) -> list[list[int]]:
+        """For each output the lanes that have a product."""
+        rows: list[list[int]] = [[] for _ in range(self.outputs)]
+        for p, s in self.positions:
+            rows[p].append(s)
+        return rows
 
     @property
     def groups(self) -> int:
@@ -266,6 +222,23 @@ class MacPlan:
         """S, elements a word."""
         return self.weights.shape[3]
 
+    @property
+    def finish_lanes(self) -> int:
+        """F, outputs a beat."""
+        return self.outputs if self.finish is None else self.finish.lanes
+
+    @property
+    def beats(self) -> Codes:
+        """Beats of each group, int64 (H,)."""
+        if self.finish is None or self.finish.beats is None:
+            return np.ones(self.groups, np.int64)
+        return self.finish.beats
+
+    @property
+    def copies(self) -> bool:
+        """Whether accumulators are copied, because what follows has fewer lanes."""
+        return self.finish_lanes < self.outputs
+
     def kinds(self, *wanted: ProductKind) -> list[tuple[int, int]]:
         """Positions (p, s) of the products of some kinds."""
         return [position for position, product in self.products.items() if product.kind in wanted]
@@ -276,8 +249,11 @@ class MacPlan:
         live = set(live_nodes(self.tail))
         behind = sum(self.tail.nodes[index].kind is kinds.MULTIPLY for index in live)
         # Sums that nothing depends on, because all that follows is constant, are not built.
-        name = "product_{}_{}" if self.words == 1 else "accumulator_{}"
-        inputs = [name.format(*position) for position in self.kinds(ProductKind.MULTIPLIER)]
+        positions = self.kinds(ProductKind.MULTIPLIER)
+        if self.words == 1:
+            inputs = [f"product_{p}_{s}" for p, s in positions]
+        else:
+            inputs = [f"accumulator_{p % self.finish_lanes}" for p, _ in positions]
         return behind + sum(self.tail.inputs[name].index in live for name in inputs)
 
     @property
@@ -332,13 +308,13 @@ class MacPlan:
 
     @property
     def depth(self) -> int:
-        """Edges from the issue of a group's last word to the edge that can sample the result."""
+        """Edges from the issue of a group's last word to the edge that can sample its first beat."""
         if self.words == 1:
             return self.product_step + self.tail_pipeline.depth
-        return self.accumulate_step + 1 + self.tail_pipeline.depth
+        return self.accumulate_step + 1 + self.copies + self.tail_pipeline.depth
 
     def parameter_columns(self) -> dict[str, Codes]:
-        """Parameters of what follows the accumulators that change from group to group, int64 (H,) each."""
+        """Parameters of what follows the accumulators that change from beat to beat, int64 (rows,) each."""
         columns: dict[str, Codes] = {}
         for p, parameters in enumerate(self.finish.parameters if self.finish else ()):
             columns.update({f"{name}_{p}": values for name, values in parameters.items()})
@@ -351,7 +327,7 @@ class MacPlan:
     def _tree(self, datapath: Datapath, p: int, elements: Mapping[int, Word], lows: Codes, highs: Codes) -> Word:
         """Add the products of an output, whose values lie in lows .. highs (H, G, S), and their sum."""
         values = []
-        for s in range(self.lanes):
+        for s in self._rows[p]:
             product = self.products[p, s]
             if product.kind is ProductKind.ABSENT:
                 continue
@@ -381,13 +357,14 @@ class MacPlan:
         """Compute the tile's outputs through its datapaths.
 
         Args:
-            x: int64 (N, G * S); elements that do not exist are ignored.
+            x: int64 (N, G * S), or (N, H * G * S) where each group has words of its own; elements that do not exist are
+                ignored.
 
         Returns:
-            int64 (N, H * P).
+            int64 (N, beats * F), H * P where there are as many lanes as accumulators.
         """
         samples = len(x)
-        words = x.reshape(samples, 1, self.words, self.lanes)
+        words = x.reshape(samples, -1, self.words, self.lanes)
         shape = samples, self.groups, self.words
         inputs = {f"x_{s}": np.broadcast_to(words[..., s], shape) for s in self.plain_elements}
         for (p, s), column in self.stored.items():
@@ -396,20 +373,20 @@ class MacPlan:
                 inputs[f"product_{p}_{s}"] = words[..., s] * stored
             else:
                 inputs[f"weight_{p}_{s}"] = stored
-        columns = self.parameter_columns() | (self._start_columns() if self.words == 1 else {})
-        parameters = {name: values[None, :] for name, values in columns.items()}
+        beats = len(self.places)
+        parameters = {name: spread(values, beats)[None, :] for name, values in self.parameter_columns().items()}
         if self.words == 1:
             inputs = {name: values[..., 0] for name, values in inputs.items()}
-            results = self.tail.evaluate(inputs | parameters)
+            starts = {name: values[None, :] for name, values in self._start_columns().items()}
+            results = self.tail.evaluate(inputs | parameters | starts)
         else:
             sums = self.trees.evaluate(inputs)
-            accumulators = {
-                f"accumulator_{p}": self._accumulate(p, np.broadcast_to(sums[f"sum_{p}"], shape))
-                for p in range(self.outputs)
-            }
+            totals = [self._accumulate(p, np.broadcast_to(sums[f"sum_{p}"], shape)) for p in range(self.outputs)]
+            lanes = np.stack(totals, axis=2).reshape(samples, -1)[:, self.places]  # (N, beats, F)
+            accumulators = {f"accumulator_{lane}": lanes[..., lane] for lane in range(self.finish_lanes)}
             results = self.tail.evaluate(accumulators | parameters)
-        outputs = [np.broadcast_to(results[f"o_{p}"], shape[:2]) for p in range(self.outputs)]
-        return np.stack(outputs, axis=2).reshape(samples, self.groups * self.outputs)
+        outputs = [np.broadcast_to(results[f"o_{lane}"], (samples, beats)) for lane in range(self.finish_lanes)]
+        return np.stack(outputs, axis=2).reshape(samples, beats * self.finish_lanes)
 
     def _accumulate(self, p: int, sums: Codes) -> Codes:
         """Add the sums (N, H, G) of output p over its words; check what the register must hold."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes, Format, width_of
 from rtl4ml.graph import Operator, Tensor
-from rtl4ml.operators.elementwise import exact_type, scaled_limits, terms
+from rtl4ml.operators.elementwise import alike, exact_type, scaled_limits, terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,9 +18,9 @@ class Add(Operator):
     """`t[j] = left[j] * (a[j] - za[j]) + right[j] * (b[j] - zb[j])`, all integers.
 
     Parameters:
-        left: int64 () or (n,), the first tensor's scale on the common grid.
-        right: int64 () or (n,), the second's; negative in a difference.
-        scale: float64 () or (n,), the common grid.
+        left: int64 () or (k,), the first tensor's scale on the common grid.
+        right: int64 () or (k,), the second's; negative in a difference.
+        scale: float64 () or (k,), the common grid.
     """
 
     kind: ClassVar[str] = "Add"
@@ -40,7 +40,7 @@ class Add(Operator):
             raise ModelError(
                 f"Inputs of node {self.name!r} (Add) must have as many elements, not {a.size} and {b.size}"
             )
-        (low_a, high_a), (low_b, high_b) = scaled_limits(a, self.left), scaled_limits(b, self.right)
+        low_a, high_a, low_b, high_b = alike(*scaled_limits(a, self.left), *scaled_limits(b, self.right))
         low, high = low_a + low_b, high_a + high_b
         bits, signed = width_of(int(low.min()), int(high.max()))
         if bits > 52:

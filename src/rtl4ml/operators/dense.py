@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl4ml.errors import ConfigurationError, ModelError
-from rtl4ml.formats import Codes, Format, width_of
+from rtl4ml.formats import Codes, Format, spread, width_of
 from rtl4ml.graph import Operator, Tensor
 
 
@@ -93,7 +93,7 @@ class Dense(Operator):
 
     def effective_bias(self, tensor: Tensor) -> Codes:
         """Bias with the input's zero point folded in: `acc = x @ weights + effective_bias`; int64 (n_out,)."""
-        zero = np.broadcast_to(tensor.format.zero_point, (self.weights.shape[0],))
+        zero: Codes = spread(tensor.format.zero_point, self.weights.shape[0])
         return self.bias - zero @ self.weights
 
     def infer(self, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -105,24 +105,24 @@ class Dense(Operator):
         (tensor,) = inputs
         if self.limits is not None:
             return self._infer_any(tensor, self.limits)
-        low, high, w = tensor.low.astype(object), tensor.high.astype(object), self.weights
-        bound = int(np.maximum(abs(low), abs(high)).max()) * int(np.abs(w).sum(axis=0).max()) + int(
-            np.abs(self.bias).max()
-        )
+        w = self.weights
+        low, high = tensor.lows, tensor.highs
+        largest = max(abs(int(low.min())), abs(int(high.max())))
+        bound = largest * int(np.abs(w).sum(axis=0).max()) + int(np.abs(self.bias).max())
         if bound >= 1 << 62:
             raise ModelError(
                 f"Accumulators of node {self.name!r} (Dense) must fit 62 bits, not {bound.bit_length() + 1}"
             )
         positive, negative = np.maximum(w, 0), np.minimum(w, 0)
         bias = self.effective_bias(tensor)
-        lowest = tensor.low @ positive + tensor.high @ negative + bias
-        highest = tensor.high @ positive + tensor.low @ negative + bias
+        lowest = low @ positive + high @ negative + bias
+        highest = high @ positive + low @ negative + bias
         bits, signed = width_of(int(lowest.min()), int(highest.max()))
         return Tensor(self.output, self.shape, Format(bits, signed, self.scale), lowest, highest)
 
     def _infer_any(self, tensor: Tensor, limits: WeightLimits) -> Tensor:
         """The accumulator with any weights and bias within the limits."""
-        ends = np.stack([tensor.low, tensor.high]) - np.broadcast_to(tensor.format.zero_point, tensor.low.shape)
+        ends = np.stack([tensor.lows, tensor.highs]) - spread(tensor.format.zero_point, tensor.size)
         products = ends[:, None] * limits.values[[0, -1], None]
         low = int(products.min(axis=(0, 1)).sum()) + limits.bias_low
         high = int(products.max(axis=(0, 1)).sum()) + limits.bias_high
@@ -138,7 +138,7 @@ class Dense(Operator):
 
     def _exact_type(self, tensor: Tensor) -> type:
         """The fastest dtype in which every partial sum, in any order, is exact."""
-        largest = np.maximum(np.abs(tensor.low), np.abs(tensor.high))
+        largest = np.maximum(np.abs(tensor.lows), np.abs(tensor.highs))
         bound = int((largest @ np.abs(self.weights)).max() + np.abs(self.effective_bias(tensor)).max())
         return np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
 

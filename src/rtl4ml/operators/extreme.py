@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes, Format
 from rtl4ml.graph import Operator, Tensor
-from rtl4ml.operators.elementwise import exact_type, scaled_limits, terms
+from rtl4ml.operators.elementwise import alike, exact_type, per_element, scaled_limits, terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +18,8 @@ class Extreme(Operator):
     """`y[j] = max(left[j] * (a[j] - za[j]), right[j] * (b[j] - zb[j])) + z[j]`, or the minimum; all integers.
 
     Parameters:
-        left: int64 () or (n,), above 0: the first tensor's scale on the common grid.
-        right: int64 () or (n,), above 0: the second's.
+        left: int64 () or (k,), above 0: the first tensor's scale on the common grid.
+        right: int64 () or (k,), above 0: the second's.
         format: of the output; z is its zero point.
         largest: True for the maximum.
     """
@@ -42,9 +42,9 @@ class Extreme(Operator):
             raise ModelError(
                 f"Inputs of node {self.name!r} (Extreme) must have as many elements, not {a.size} and {b.size}"
             )
-        (low_a, high_a), (low_b, high_b) = scaled_limits(a, self.left), scaled_limits(b, self.right)
+        ends = (*scaled_limits(a, self.left), *scaled_limits(b, self.right), self.format.zero_point)
+        low_a, high_a, low_b, high_b, zero = alike(*ends)
         choose = np.maximum if self.largest else np.minimum
-        zero = self.format.zero_point
         return Tensor(self.output, a.shape, self.format, choose(low_a, low_b) + zero, choose(high_a, high_b) + zero)
 
     def evaluate(self, inputs: Sequence[NDArray], tensors: Sequence[Tensor]) -> NDArray:
@@ -55,4 +55,4 @@ class Extreme(Operator):
         dtype = exact_type(2 * max(bound, codes) + int(np.abs(self.format.zero_point).max()))
         a, b = terms(inputs, tensors, (self.left, self.right), dtype)
         y = np.maximum(a, b) if self.largest else np.minimum(a, b)
-        return y + self.format.zero_point.astype(dtype)
+        return y + per_element(self.format.zero_point, y).astype(dtype)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Format, width_of
 from rtl4ml.graph import Operator, Tensor
-from rtl4ml.operators.elementwise import centred, exact_type, terms
+from rtl4ml.operators.elementwise import alike, centred, exact_type, terms
 
 ONE = np.ones((), np.int64)
 
@@ -20,7 +20,7 @@ class Multiply(Operator):
     """`t[j] = (a[j] - za[j]) * (b[j] - zb[j])`, all integers.
 
     Parameters:
-        scale: float64 () or (n,), product of the inputs' scales.
+        scale: float64 () or (k,), product of the inputs' scales.
     """
 
     kind: ClassVar[str] = "Multiply"
@@ -38,7 +38,7 @@ class Multiply(Operator):
             raise ModelError(
                 f"Inputs of node {self.name!r} (Multiply) must have as many elements, not {a.size} and {b.size}"
             )
-        (low_a, high_a), (low_b, high_b) = centred(a), centred(b)
+        low_a, high_a, low_b, high_b = alike(*centred(a), *centred(b))
         bits = max(width_of(int(x.min()), int(y.max()))[0] for x, y in ((low_a, high_a), (low_b, high_b)))
         if 2 * bits > 52:
             raise ModelError(f"Factors of node {self.name!r} (Multiply) must have 26 bits at most, not {bits}")

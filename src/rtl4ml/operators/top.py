@@ -14,13 +14,15 @@ from rtl4ml.graph import Operator, Tensor
 
 @dataclass(frozen=True, eq=False)
 class Top(Operator):
-    """Numbers of the `count` elements with the largest `factor[j] * x[j] + offset[j]`; of equal ones the first.
+    """Numbers of a block's `count` elements with the largest `factor[j] * x[j] + offset[j]`; of equal ones the first.
 
     Parameters:
-        factors: int64 () or (n,), above 0, or below 0 everywhere for the smallest: scales on a common grid.
-        offsets: int64 () or (n,), on that grid: zero points and biases.
-        count: how many.
+        factors: int64 () or (m,) for the m elements of a block, above 0, or below 0 everywhere for the smallest: scales
+            on a common grid.
+        offsets: int64 () or (m,), on that grid: zero points and biases.
+        count: how many of a block.
         shape: of the output, without the batch.
+        blocks: that decide by themselves: 1 for vectors, pixels for channels of feature maps.
     """
 
     kind: ClassVar[str] = "Top"
@@ -29,6 +31,7 @@ class Top(Operator):
     offsets: Codes
     count: int
     shape: tuple[int, ...]
+    blocks: int = 1
 
     def infer(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """The numbers, as unsigned integers.
@@ -44,13 +47,14 @@ class Top(Operator):
                 f"Integers compared by node {self.name!r} (Top) must fit 62 bits, not {bound.bit_length() + 1}: their "
                 "scales have no common grid that is coarse enough"
             )
-        bits = width_of(0, tensor.size - 1)[0]
-        limits = np.zeros(self.count, np.int64), np.full(self.count, tensor.size - 1, np.int64)
+        last = tensor.size // self.blocks - 1
+        bits = width_of(0, last)[0]
+        limits = np.zeros(self.count, np.int64), np.full(self.count, last, np.int64)
         return Tensor(self.output, self.shape, Format(bits, False, np.ones(())), *limits)
 
     def evaluate(self, inputs: Sequence[NDArray], tensors: Sequence[Tensor]) -> NDArray:
         """Codes (N, count)."""
-        values = inputs[0].astype(np.int64) * self.factors + self.offsets
+        values = inputs[0].reshape(len(inputs[0]), self.blocks, -1).astype(np.int64) * self.factors + self.offsets
         if self.count == 1:
-            return values.argmax(axis=1)[:, None]
-        return np.argsort(-values, axis=1, kind="stable")[:, : self.count]
+            return values.argmax(axis=2)
+        return np.argsort(-values, axis=2, kind="stable")[..., : self.count].reshape(len(values), -1)

@@ -1,11 +1,12 @@
 """Which nodes become one stage."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from rtl4ml.graph import Graph, Operator
-from rtl4ml.operators import Dense, Requantize
-from rtl4ml.planning.settings import Settings
+from rtl4ml.graph import Graph, Operator, Tensor
+from rtl4ml.operators import Concat, Conv, Dense, Gather, Pool, Requantize, Top
 from rtl4ml.stages.arithmetic import ELEMENTWISE
+from rtl4ml.stages.reduce import reduction_of
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,9 @@ class Group:
     """Nodes that become one stage.
 
     Parameters:
-        kind: "dense" (a time-multiplexed layer, with the staircase that alone reads it), "region" (whole frames,
-            nothing shared), or "elementwise" (some elements a beat).
+        kind: "dense" or "conv" (a time-multiplexed layer), "reduce" (a global pooling), "pool", each with the staircase
+            that alone reads it; "gather", "concat", "blocks" (moves and decisions on feature maps, some elements a
+            beat); "elementwise" (some elements a beat); or "region" (whole frames, nothing shared).
         nodes: in topological order; the last one's output leaves the stage, no other does.
     """
 
@@ -22,33 +24,51 @@ class Group:
     nodes: tuple[Operator, ...]
 
 
-def group(graph: Graph, settings: Settings) -> list[Group]:
+FINISHED = ("dense", "conv", "reduce", "pool")
+"""Kinds of stages that take the staircase behind them in."""
+
+
+def group(graph: Graph, multiplexed: Collection[str], *, streams: bool) -> list[Group]:
     """Groups in topological order.
 
-    1. A layer with a reuse over 1 stands alone, with its staircase if nothing else reads the accumulators.
-    2. Every other node joins the group of its consumers if that is one group and no layer of 1; so branches that meet
-       again without leaving stand in one datapath.
-    3. A group of elementwise nodes takes a few elements a beat, unless the network has no layer of 1 at all. So nodes
-       that need whole frames (choices, rows of tensors, decisions) do not join it, nor it them: that would unroll it.
+    1. Where nothing streams, everything joins as far as rule 3 lets it: whole frames, nothing shared.
+    2. A multiplexed layer, a pooling, and whatever moves elements of feature maps or decides between their channels
+       stands alone; layers and poolings with their staircase if nothing else reads what they make.
+    3. Every other node joins the group of its consumers if that is one group and none of 2; so branches that meet again
+       without leaving stand in one datapath.
+    4. A group of elementwise nodes takes a few elements a beat, where anything streams. So nodes that need whole
+       vectors (choices, rows of tensors, decisions) do not join it, nor it them: that would unroll it.
+
+    Args:
+        graph: the network.
+        multiplexed: names of the layers whose multipliers are shared.
+        streams: whether frames come in several beats anywhere: not where everything is unrolled.
     """
     found: dict[str, list[Operator]] = {}
-    multiplexed: set[str] = set()
-    for operator in graph.operators:
-        if isinstance(operator, Dense) and is_multiplexed(operator, settings):
-            nodes: list[Operator] = [operator]
-            followers = graph.consumers(operator.output)
-            if len(followers) == 1 and isinstance(followers[0], Requantize) and operator.output != graph.output:
-                nodes.append(followers[0])
-            for node in nodes:
-                found[node.name] = nodes
-                multiplexed.add(node.name)
+    kinds: dict[str, str] = {}
+    for operator in graph.operators if streams else ():
+        kind = _kind(graph, operator, multiplexed)
+        if kind is None:
+            continue
+        nodes: list[Operator] = [operator]
+        followers = graph.consumers(operator.output)
+        if (
+            kind in FINISHED
+            and len(followers) == 1
+            and isinstance(followers[0], Requantize)
+            and operator.output != graph.output
+        ):
+            nodes.append(followers[0])
+        for node in nodes:
+            found[node.name] = nodes
+            kinds[node.name] = kind
     for operator in reversed(graph.operators):
         if operator.name in found:
             continue
         consumers = graph.consumers(operator.output)
         groups = {id(found[c.name]) for c in consumers}
-        alone = operator.output == graph.output or len(groups) != 1 or any(c.name in multiplexed for c in consumers)
-        if not alone and multiplexed:
+        alone = operator.output == graph.output or len(groups) != 1 or any(c.name in kinds for c in consumers)
+        if not alone and streams:
             alone = not _fit_together(operator, found[consumers[0].name])
         nodes = [] if alone else found[consumers[0].name]
         nodes.insert(0, operator)
@@ -56,9 +76,9 @@ def group(graph: Graph, settings: Settings) -> list[Group]:
     place = {operator.name: index for index, operator in enumerate(graph.operators)}
     result = []
     for nodes in {id(nodes): nodes for nodes in found.values()}.values():
-        if nodes[0].name in multiplexed:
-            kind = "dense"
-        elif multiplexed and all(isinstance(node, ELEMENTWISE) for node in nodes):
+        if nodes[0].name in kinds:
+            kind = kinds[nodes[0].name]
+        elif streams and all(isinstance(node, ELEMENTWISE) for node in nodes):
             kind = "elementwise"
         else:
             kind = "region"
@@ -66,17 +86,29 @@ def group(graph: Graph, settings: Settings) -> list[Group]:
     return sorted(result, key=lambda found_group: place[found_group.nodes[-1].name])
 
 
+def _kind(graph: Graph, operator: Operator, multiplexed: Collection[str]) -> str | None:
+    """Kind of a node that stands alone; None for others."""
+    if isinstance(operator, Conv | Pool) and reduction_of(operator) is not None:
+        return "reduce"
+    if isinstance(operator, Conv | Dense):
+        return operator.kind.lower() if operator.name in multiplexed else None
+    if isinstance(operator, Pool):
+        return "pool"
+    maps = any(is_feature_map(graph.tensors[name]) for name in (*operator.inputs, operator.output))
+    if isinstance(operator, Gather):
+        return "gather" if maps else None
+    if isinstance(operator, Concat):
+        return "concat" if maps else None
+    return "blocks" if isinstance(operator, Top) and operator.blocks > 1 else None
+
+
+def is_feature_map(tensor: Tensor) -> bool:
+    """Whether a tensor has several pixels of several elements or more."""
+    return len(tensor.shape) > 1 and tensor.size > tensor.shape[-1]
+
+
 def _fit_together(operator: Operator, nodes: list[Operator]) -> bool:
     """Whether a node may join a group: both elementwise, both not, or beside an unrolled layer."""
-    if any(isinstance(node, Dense) for node in (operator, *nodes)):
+    if any(isinstance(node, Dense | Conv) for node in (operator, *nodes)):
         return True
     return len({isinstance(node, ELEMENTWISE) for node in (operator, *nodes)}) == 1
-
-
-def is_multiplexed(layer: Dense, settings: Settings) -> bool:
-    """Whether a layer's multipliers are shared.
-
-    A layer with one multiplication has reuse 1 whatever the network's; it gets a multiplier when that was over 1.
-    """
-    asked = layer.name not in settings.layer_reuse and settings.common_reuse(layer) > 1 and layer.multiplications == 1
-    return settings.reuse_of(layer) > 1 or asked

@@ -1,83 +1,33 @@
 """A graph and the user's settings become stages, their forms and the exact schedule, before any hardware exists."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from rtl4ml.cmvm.estimate import seconds as solving_seconds
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes
 from rtl4ml.graph import Graph
-from rtl4ml.operators import Dense, Requantize
+from rtl4ml.operators import Conv, Dense, Requantize
 from rtl4ml.passes.bipolar_bits import from_bits, pack_bipolar, packable, to_bits
+from rtl4ml.planning.building import Builder, StagePlan
+from rtl4ml.planning.description import describe_tile
 from rtl4ml.planning.fifo_depths import FifoDepth, find_depths
+from rtl4ml.planning.folding import Fold, Folder, lanes_for
 from rtl4ml.planning.forms import choose
-from rtl4ml.planning.grouping import Group, group
+from rtl4ml.planning.grouping import Group, group, is_feature_map
 from rtl4ml.planning.network import Network, Placed
 from rtl4ml.planning.schedule import summarise
-from rtl4ml.planning.settings import Settings
-from rtl4ml.stages.base import Stage, edge_shape
-from rtl4ml.stages.dense import DenseStage
-from rtl4ml.stages.elementwise import ElementwiseStage
+from rtl4ml.planning.settings import GOALS, Settings
+from rtl4ml.stages.base import edge_shape
+from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.stages.lanes import LanesStage
-from rtl4ml.stages.region import RegionStage, region_border
-from rtl4ml.stages.tile import choose_tile
-from rtl4ml.staircase import AffineForm, ConstantForm, Form, ShiftForm, StepForm, TableForm, ThresholdForm
+from rtl4ml.stages.pool import PoolStage
+from rtl4ml.stages.region import RegionStage
 
 PATIENCE_SECONDS = 120.0
 """Unrolling layers that would take longer needs the user's word."""
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """A stage and why it is as it is.
-
-    Parameters:
-        stage: the hardware to be.
-        reuse: reuse factor asked for.
-        tile: (P, S) of a time-multiplexed layer, or None.
-        forms: of the staircases inside, by node name.
-        multiplications: products an inference takes in it.
-    """
-
-    stage: Stage
-    reuse: int
-    tile: tuple[int, int] | None
-    forms: dict[str, Form]
-    multiplications: int
-
-    @property
-    def interval(self) -> int:
-        """Cycles a frame takes in this stage alone."""
-        timing = self.stage.timing
-        return max(timing.issues, timing.beats_in, timing.beats_out)
-
-    @property
-    def logic_products(self) -> int:
-        """Products of the tile that are made of lookup tables and adders instead of a multiplier."""
-        return self.stage.logic_products if isinstance(self.stage, DenseStage) else 0
-
-    def describe(self) -> dict[str, Any]:
-        """The stage as plain types."""
-        stage = self.stage
-        return {
-            "name": stage.name,
-            "operators": list(stage.operators),
-            "kind": type(stage).__name__.removesuffix("Stage").lower(),
-            "reuse": self.reuse,
-            "tile": None if self.tile is None else {"outputs": self.tile[0], "inputs": self.tile[1]},
-            "multipliers": stage.multipliers,
-            "lut_products": self.logic_products,
-            "multiplications": self.multiplications,
-            "interval_cycles": self.interval,
-            "pipeline_cycles": stage.timing.depth,
-            "fifo_beats": stage.timing.slots,
-            "lanes_in": stage.lanes_in,
-            "lanes_out": stage.lanes_out,
-            "staircases": {name: describe_form(form) for name, form in self.forms.items()},
-        }
 
 
 @dataclass(frozen=True)
@@ -93,6 +43,7 @@ class Plan:
         fifos: behind forks, and why they are as deep as they are.
         graph: what the stages compute: as the user's, but with bits for bipolar tensors.
         packed: names of the tensors whose codes -1 and +1 are bits on the wires.
+        input_lanes: elements of an input beat.
     """
 
     settings: Settings
@@ -103,6 +54,7 @@ class Plan:
     fifos: tuple[FifoDepth, ...]
     graph: Graph
     packed: frozenset[str]
+    input_lanes: int
 
     def to_wires(self, tensor: str, codes: Codes) -> Codes:
         """Numbers on the wires for a tensor's codes."""
@@ -115,7 +67,7 @@ class Plan:
     @property
     def logic_products(self) -> int:
         """Products of time-multiplexed layers that are made without a multiplier."""
-        return sum(s.logic_products for s in self.stages)
+        return sum(s.stage.logic_products for s in self.stages)
 
     @property
     def multipliers(self) -> int:
@@ -125,7 +77,7 @@ class Plan:
     @property
     def efficiency(self) -> float | None:
         """Multiplications of the time-multiplexed layers / (interval x products of their tiles); None without any."""
-        tiles = [(s.multiplications, s.tile[0] * s.tile[1]) for s in self.stages if s.tile is not None]
+        tiles = [(s.multiplications, s.products) for s in self.stages if s.tile is not None]
         folded, products = (sum(numbers) for numbers in zip(*tiles, strict=True)) if tiles else (0, 0)
         return folded / (self.interval * products) if products else None
 
@@ -134,6 +86,7 @@ class Plan:
         settings = self.settings
         return {
             "reuse": settings.reuse,
+            "goal": {name: value for name in GOALS if (value := getattr(settings, name)) is not None},
             "layer_reuse": dict(settings.layer_reuse),
             "lanes": settings.lanes,
             "output_lanes": settings.output_lanes,
@@ -145,6 +98,7 @@ class Plan:
             "multipliers": self.multipliers,
             "lut_products": self.logic_products,
             "efficiency": self.efficiency,
+            "memory_bits": sum(sum(s.stage.memory_bits.values()) for s in self.stages),
             "stages": [self._describe(index) for index in range(len(self.stages))],
             "fifos": [
                 {
@@ -162,30 +116,23 @@ class Plan:
         placed = self.network.stages[index]
         return self.stages[index].describe() | {"inputs": list(placed.inputs), "output": placed.output}
 
-
-def describe_form(form: Form) -> str:
-    """A form in a few words."""
-    match form:
-        case ConstantForm():
-            return "constant"
-        case ShiftForm():
-            return f"shift by {form.shift}, {form.rounding.value}"
-        case AffineForm():
-            listed = sum(map(len, form.exceptions))
-            bits = max(int(abs(m)).bit_length() for m in form.multiplier)
-            return f"multiply by {bits} bits, add, shift by {form.shift}" + (f", {listed} exceptions" if listed else "")
-        case ThresholdForm():
-            return f"{form.levels} thresholds"
-        case StepForm():
-            return f"{form.levels} steps, up and down" if _turns(form) else f"{form.levels} steps"
-        case TableForm():
-            return f"table of {form.entries} codes"
-    return type(form).__name__
-
-
-def _turns(form: StepForm) -> bool:
-    jumps = np.diff(form.codes, axis=1)
-    return bool(np.any(np.any(jumps > 0, axis=1) & np.any(jumps < 0, axis=1)))
+    def folding(self) -> dict[str, Any]:
+        """What was decided, as settings that give this plan again: to be edited and given back."""
+        nodes: dict[str, dict[str, Any]] = {}
+        for planned in self.stages:
+            stage = planned.stage
+            if not stage.operators:
+                continue
+            tile = describe_tile(planned.tile)
+            if tile is not None:
+                nodes[stage.operators[0]] = tile
+            elif isinstance(stage, PoolStage):
+                nodes[stage.operators[0]] = {"lanes": stage.lanes_out, "taps": list(stage.taps)}
+            elif not isinstance(stage, RegionStage):
+                nodes[stage.operators[0]] = {"lanes": stage.lanes_out}
+        return {"clock_mhz": self.settings.clock_mhz, "lanes": self.input_lanes, "folding": nodes} | (
+            {} if self.settings.output_lanes is None else {"output_lanes": self.settings.output_lanes}
+        )
 
 
 def plan(
@@ -200,7 +147,8 @@ def plan(
         progress: called with the name of each stage before it is planned.
 
     Raises:
-        ConfigurationError: settings that do not fit the graph, or unrolling that would take minutes without `force`.
+        ConfigurationError: settings that do not fit the graph, a goal that cannot be met, or unrolling that would take
+            minutes without `force`.
     """
     settings.check(graph)
     if not graph.operators:
@@ -209,44 +157,118 @@ def plan(
             "nothing to build"
         )
     packed = packable(graph)
-    graph = pack_bipolar(graph)
-    groups = group(graph, settings)
-    if settings.weights == "writable":
-        _check_writable(groups)
-    if not force:
-        _check_time(groups)
-    lanes = settings.lanes or _default_lanes(graph, groups, settings)
-    if not settings.backpressure and lanes != graph.input_tensor.size:
-        raise ConfigurationError(
-            f"lanes of a free-running pipeline must be all {graph.input_tensor.size} elements of the input, not {lanes}"
+    planner = _Planner(pack_bipolar(graph), settings, packed, force, progress)
+    if settings.latency is not None:
+        return planner.within_latency(settings.latency)
+    if settings.multipliers is not None:
+        return planner.within_multipliers(settings.multipliers)
+    return planner.at(None)
+
+
+class _Planner:
+    """Makes plans of one graph for different intervals."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        settings: Settings,
+        packed: frozenset[str],
+        force: bool,
+        progress: Callable[[str], None] | None,
+    ) -> None:
+        self._graph, self._settings, self._packed, self._force = graph, settings, packed, force
+        self._progress = progress or (lambda name: None)
+        self._form = functools.cache(choose)
+        forms = {
+            node.name: self._form(node.staircase, multiplexed=True)
+            for node in graph.operators
+            if isinstance(node, Requantize)
+        }
+        self._folder = Folder(graph, settings, forms)
+
+    def within_multipliers(self, most: int) -> Plan:
+        """The shortest interval with at most so many multipliers in the hardware."""
+        intervals = self._folder.intervals()
+        found = self.at(interval := self._folder.within(most))
+        # The estimate leaves out what only the hardware's own numbers tell; then the next intervals are tried.
+        while found.multipliers > most:
+            later = [n for n in intervals if n > interval and self._folder.spent(n) < self._folder.spent(interval)]
+            if not later:
+                raise ConfigurationError(f"multipliers must be at least {found.multipliers}, not {most}")
+            found = self.at(interval := later[0])
+        return found
+
+    def within_latency(self, most: int) -> Plan:
+        """The fewest multipliers with which a frame takes at most so many cycles."""
+        intervals = self._folder.intervals()
+        best: Plan | None = None
+        low, high = -1, len(intervals)
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = self.at(intervals[middle])
+            if found.latency <= most:
+                best, low = found, middle
+            else:
+                high = middle
+        if best is not None:
+            return best
+        unrolled = self.at(1)
+        if unrolled.latency > most:
+            raise ConfigurationError(
+                f"latency must be at least the {unrolled.latency} cycles of the unrolled network, not {most}"
+            )
+        return unrolled
+
+    def at(self, interval: int | None) -> Plan:
+        """The plan for an interval; None: as the settings say."""
+        graph, settings = self._graph, self._settings
+        folds = self._folder.folds(interval)
+        shared = {name for name, fold in folds.items() if fold.tile is not None}
+        wanted = interval or settings.cycles or max((fold.cycles for fold in folds.values()), default=1)
+        streams = (
+            bool(shared) or wanted > 1 or settings.reuse > 1 or any("lanes" in f for f in settings.folding.values())
         )
-    free = (
-        not settings.backpressure and len(groups) == 1 and groups[0].kind == "region" and settings.output_lanes is None
-    )
-    lanes_of = {graph.input: lanes}
-    stages: list[StagePlan] = []
-    placed: list[Placed] = []
-    address = 0
-    for found in groups:
-        if progress is not None:
-            progress(found.nodes[0].name)
-        sources, target = region_border(graph, found.nodes)
-        stages.append(_stage(graph, settings, found, [lanes_of[name] for name in sources], address, handshake=not free))
-        placed.append(Placed(stages[-1].stage, tuple(sources), target))
-        lanes_of[target] = stages[-1].stage.lanes_out
-        if isinstance(found_stage := stages[-1].stage, DenseStage) and found_stage.tables:
-            address = found_stage.tables[1].base + found_stage.tables[1].size
-    _address_loads(stages)
-    output = graph.output
-    if settings.output_lanes not in (None, lanes_of[output]):
-        output = f"{graph.output} in beats of {settings.output_lanes}"
-        stages.append(_output_stage(graph, settings.output_lanes, lanes_of[graph.output]))
-        placed.append(Placed(stages[-1].stage, (graph.output,), output))
-    network = Network(tuple(placed), graph.input, output)
-    depths = find_depths(network, free_running=not settings.backpressure)
-    network = network.with_fifos({found.branch: found.depth for found in depths})
-    summary = summarise(network)
-    return Plan(settings, tuple(stages), summary.latency, summary.interval, network, depths, graph, packed)
+        if wanted == 1 and streams:
+            wanted = settings.reuse
+        groups = group(graph, shared, streams=streams)
+        if settings.weights == "writable":
+            _check_writable(groups)
+        if not self._force:
+            _check_time(groups, folds)
+        return self._built(groups, Builder(graph, settings, folds, wanted, self._form), folds, wanted)
+
+    def _built(self, groups: list[Group], builder: Builder, folds: dict[str, Fold], interval: int) -> Plan:
+        graph, settings = self._graph, self._settings
+        lanes = settings.lanes or _default_lanes(graph, groups, settings, folds, interval)
+        if not settings.backpressure and lanes != graph.input_tensor.size:
+            raise ConfigurationError(
+                f"lanes of a free-running pipeline must be all {graph.input_tensor.size} elements of the input, not "
+                f"{lanes}"
+            )
+        alone = len(groups) == 1 and groups[0].kind == "region"
+        free = not settings.backpressure and alone and settings.output_lanes is None
+        lanes_of = {graph.input: lanes}
+        stages: list[StagePlan] = []
+        placed: list[Placed] = []
+        for found in groups:
+            self._progress(found.nodes[0].name)
+            sources, target = builder.sources(found), found.nodes[-1].output
+            stages.append(builder.build(found, [lanes_of[name] for name in sources], handshake=not free))
+            placed.append(Placed(stages[-1].stage, tuple(sources), target))
+            lanes_of[target] = stages[-1].stage.lanes_out
+        _address_loads(stages)
+        output = graph.output
+        if settings.output_lanes not in (None, lanes_of[output]):
+            output = f"{graph.output} in beats of {settings.output_lanes}"
+            stages.append(_output_stage(graph, settings.output_lanes, lanes_of[graph.output]))
+            placed.append(Placed(stages[-1].stage, (graph.output,), output))
+        network = Network(tuple(placed), graph.input, output)
+        depths = find_depths(network, free_running=not settings.backpressure)
+        network = network.with_fifos({found.branch: found.depth for found in depths})
+        summary = summarise(network)
+        return Plan(
+            settings, tuple(stages), summary.latency, summary.interval, network, depths, graph, self._packed, lanes
+        )
 
 
 def _output_stage(graph: Graph, lanes: int | None, made: int) -> StagePlan:
@@ -258,7 +280,7 @@ def _output_stage(graph: Graph, lanes: int | None, made: int) -> StagePlan:
 def _check_writable(groups: list[Group]) -> None:
     for found in groups:
         for node in found.nodes:
-            if isinstance(node, Dense) and found.kind != "dense":
+            if isinstance(node, Dense | Conv) and found.kind not in ("dense", "conv", "reduce"):
                 raise ConfigurationError(
                     f"Layer {node.name!r} must have a reuse above 1 for writable weights: unrolled, its weights are "
                     "logic"
@@ -267,65 +289,39 @@ def _check_writable(groups: list[Group]) -> None:
 
 def _address_loads(stages: list[StagePlan]) -> None:
     """Give every stage that weights are loaded into the width of the whole map."""
-    loadable = [planned.stage for planned in stages if isinstance(planned.stage, DenseStage) and planned.stage.tables]
+    loadable = [planned.stage for planned in stages if planned.stage.tables]
     bits = max((stage.address_bits for stage in loadable), default=0)
     for stage in loadable:
         stage.address_bits = bits
 
 
-def _check_time(groups: list[Group]) -> None:
+def _check_time(groups: list[Group], folds: dict[str, Fold]) -> None:
     for found in groups:
         for node in found.nodes:
-            if found.kind == "region" and isinstance(node, Dense):
-                estimate = solving_seconds(node.weights)
-                if estimate > PATIENCE_SECONDS:
-                    raise ConfigurationError(
-                        f"Layer {node.name!r} has {node.multiplications} multiplications: unrolling it (reuse 1) takes "
-                        f"about {estimate / 60:.0f} minutes and makes a large design; give it more reuse, or --force "
-                        "(force=True)"
-                    )
+            if not isinstance(node, Dense | Conv) or found.kind == "reduce":
+                continue
+            tile = folds[node.name].tile
+            if tile is not None and not (
+                isinstance(node, Conv) and isinstance(tile, ConvTile) and tile.cycles(node) == 1
+            ):
+                continue
+            copies = node.window.pixels_out if isinstance(node, Conv) and tile is None else 1
+            matrix = node.weights.reshape(-1, node.weights.shape[-1])
+            estimate = solving_seconds(matrix) * copies
+            if estimate > PATIENCE_SECONDS:
+                raise ConfigurationError(
+                    f"Layer {node.name!r} has {node.multiplications} multiplications: unrolling it (reuse "
+                    f"{node.multiplications // matrix.size if tile is not None else 1}) takes about "
+                    f"{estimate / 60:.0f} minutes and makes a large design; give it more reuse, or --force (force=True)"
+                )
 
 
-def _default_lanes(graph: Graph, groups: list[Group], settings: Settings) -> int:
+def _default_lanes(graph: Graph, groups: list[Group], settings: Settings, folds: dict[str, Fold], interval: int) -> int:
     """All elements where the first layers are unrolled or nothing may wait; else what keeps the slowest layer busy."""
-    size = graph.input_tensor.size
+    tensor = graph.input_tensor
     first = [found for found in groups if any(graph.input in node.inputs for node in found.nodes)]
     if all(found.kind == "region" for found in first) or not settings.backpressure:
-        return size
-    passes = 1
-    for found in groups:
-        layer = found.nodes[0]
-        if found.kind == "dense" and isinstance(layer, Dense):
-            n_in, n_out = layer.weights.shape
-            p, s = choose_tile(n_in, n_out, settings.reuse_of(layer))
-            passes = max(passes, -(-n_out // p) * -(-n_in // s))
-    return -(-size // passes)
-
-
-def _stage(
-    graph: Graph, settings: Settings, found: Group, lanes: list[int], address: int, *, handshake: bool
-) -> StagePlan:
-    nodes, clock = found.nodes, settings.clock_mhz
-    names = [node.name for node in nodes]
-    multiplexed = found.kind != "region"
-    forms = {
-        node.name: choose(node.staircase, multiplexed=multiplexed) for node in nodes if isinstance(node, Requantize)
-    }
-    multiplications = sum(node.multiplications for node in nodes)
-    if found.kind == "region":
-        region = RegionStage(graph, names, clock, forms, handshake, lanes_in=lanes)
-        return StagePlan(region, 1, None, forms, multiplications)
-    if found.kind == "elementwise":
-        # As many elements a beat as the widest stream brings: it waits for nobody.
-        elementwise = ElementwiseStage(graph, names, max(lanes), clock, forms, lanes_in=lanes)
-        return StagePlan(elementwise, 1, None, forms, multiplications)
-    dense = nodes[0]
-    assert isinstance(dense, Dense)
-    reuse = settings.reuse_of(dense)
-    n_in, n_out = dense.weights.shape
-    tile = choose_tile(n_in, n_out, reuse)
-    follower = names[1] if len(nodes) > 1 else None
-    form = forms[follower] if follower is not None else None
-    first_address = address if settings.weights == "writable" else None
-    stage = DenseStage(graph, dense.name, follower, tile, lanes[0], clock, form, first_address)
-    return StagePlan(stage, reuse, tile, forms, multiplications)
+        return tensor.size
+    if is_feature_map(tensor):
+        return lanes_for(tensor.size, tensor.channels, interval)
+    return -(-tensor.size // max((fold.cycles for fold in folds.values() if fold.tile is not None), default=1))

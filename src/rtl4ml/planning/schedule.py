@@ -1,25 +1,26 @@
-"""The edge of every transfer of a network of stages, from the stages' numbers alone: a recurrence over beats.
+"""The edge of every transfer of a network of stages, from the stages' tables alone, and what they come to.
 
 Every event (a beat taken, a word issued, a beat handed over) happens at the earliest clock edge that all its conditions
-allow, and the conditions are "so many edges after that other event". Frames keep their order and no part shares a
-resource, so the edges are sums and maxima of earlier edges, found once each: the work grows with beats and output
-groups, not with cycles. The conditions are those in the docstrings of :mod:`rtl4ml.hdl`.
+allow, and the conditions are "so many edges after that other event" (:mod:`rtl4ml.stages.timing`). Frames keep their
+order and no part shares a resource, so the edges are sums and maxima of earlier edges
+(:mod:`rtl4ml.planning.recurrence`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtl4ml.errors import ConfigurationError
-from rtl4ml.hdl.frame_store import is_stored
-from rtl4ml.hdl.width_adapter import words_awaited, words_before
-from rtl4ml.planning.network import Branch, Network
-from rtl4ml.stages.base import Side, Stage, Timing
+from rtl4ml.planning.event_tables import NetworkTables, compile_network
+from rtl4ml.planning.network import Network
+from rtl4ml.planning.recurrence import Tables
+from rtl4ml.planning.run import FOR_EVER, LONGEST_PATTERN, Run
+from rtl4ml.stages.base import Stage
 
 MOST_FRAMES = 200
-"""Frames after which an interval that still varies is taken as it is."""
+"""Frames after which an interval that still varies is taken as it is: the longest."""
 
 
 class DeadlockError(ConfigurationError):
@@ -54,158 +55,87 @@ class Summary:
     interval: int
 
 
-@dataclass(eq=False)
-class _Edge:
-    """A stream between two parts: when each beat is first valid, and when it moves."""
+@dataclass(frozen=True)
+class Progress:
+    """What is known after some frames.
 
-    valid: list[int] = field(default_factory=list)
-    moved: list[int] = field(default_factory=list)
+    Parameters:
+        frame: number of the last one; those that only repeat others are skipped.
+        start: edge that accepts its first beat.
+        latency: of the first frame, in cycles.
+        ends: edges between the last beats out of consecutive frames computed, in cycles.
+        pattern: all that follows repeats so many frames; 0: not known.
+    """
 
+    frame: int
+    start: int
+    latency: int
+    ends: list[int]
+    pattern: int
 
-# A process computes edges in order. Before it reads the edge of an event that another process may not have computed
-# yet, it yields a function that says whether it has.
-_Process = Iterator[Callable[[], bool]]
-
-
-def _known(events: list[int], index: int) -> _Process:
-    if len(events) <= index:
-        yield lambda: len(events) > index
-
-
-def _source(edge: _Edge, beats: int, frames: int, interval: int | None) -> _Process:
-    for frame in range(frames):
-        edge.valid.extend([frame * (interval or 0)] * beats)
-    yield from ()
-
-
-def _sink(edge: _Edge, count: int) -> _Process:
-    last = -1
-    for index in range(count):
-        yield from _known(edge.valid, index)
-        last = max(edge.valid[index], last + 1)
-        edge.moved.append(last)
+    @property
+    def intervals(self) -> list[int]:
+        """Between the ends of frames, in cycles: those that repeat, or those of the second half."""
+        return self.ends[-self.pattern :] if self.pattern else self.ends[len(self.ends) // 2 :]
 
 
-def _fork(edge: _Edge, branches: list[_Edge], count: int) -> _Process:
-    """Every branch sees a beat when it is there and the one before has gone to all."""
-    for index in range(count):
-        yield from _known(edge.valid, index)
-        shown = max(edge.valid[index], edge.moved[index - 1] + 1) if index else edge.valid[index]
-        for branch in branches:
-            branch.valid.append(shown)
-        for branch in branches:
-            yield from _known(branch.moved, index)
-        edge.moved.append(max(branch.moved[index] for branch in branches))
+def network_of(stages: Network | Sequence[Stage]) -> Network:
+    """A network, or the stages of a chain, first to last, as one."""
+    return stages if isinstance(stages, Network) else Network.chain(stages)
 
 
-def _fifo(inputs: _Edge, outputs: _Edge, depth: int | None, count: int) -> _Process:
-    """A full FIFO takes a beat at the edge after a handover."""
-    last = -1
-    for index in range(count):
-        yield from _known(inputs.valid, index)
-        last = max(inputs.valid[index], last + 1)
-        if depth is not None and index >= depth:
-            yield from _known(outputs.moved, index - depth)
-            last = max(last, outputs.moved[index - depth] + 1)
-        inputs.moved.append(last)
-        outputs.valid.append(last + 1)
+def enough_frames(network: NetworkTables) -> int:
+    """More frames than can be inside a network at once."""
+    return 6 + 2 * network.stages
 
 
-def _adapter(inputs: _Edge, outputs: _Edge, side: Side, frames: int) -> _Process:
-    """A beat waits for the handover, at the same edge, of the words that stand in its way."""
-    beats, words = side.beats, -(-side.n // side.lanes)
-    sizes = side.n, side.lanes_in, side.lanes
-    last = -1
-    index = 0
-    for frame in range(frames):
-        for beat in range(beats):
-            yield from _known(inputs.valid, index)
-            edge = max(inputs.valid[index], last + 1)
-            awaited = frame * words + words_awaited(beat, *sizes)
-            if awaited > 0:
-                yield from _known(outputs.moved, awaited - 1)
-                edge = max(edge, outputs.moved[awaited - 1])
-            inputs.moved.append(edge)
-            last = edge
-            index += 1
-            completed = words_before(beat + 1, *sizes) - words_before(beat, *sizes)
-            outputs.valid.extend([edge + 1] * completed)
+def follow(network: NetworkTables, tables: Tables, most: int = MOST_FRAMES) -> Iterator[Progress]:
+    """Compute frames until what follows is known.
 
-
-def _streamed(inputs: list[_Edge], outputs: _Edge, timing: Timing, frames: int) -> _Process:
-    """Nothing stored: a word of every stream is taken when it is issued for the first time."""
-    words, passes, slots = timing.words, timing.passes, timing.slots
-    last = -1
-    taken = given = 0
-    for _ in range(frames * timing.rounds):
-        for replay in range(passes):
-            for word in range(words):
-                edge = last + 1
-                if replay == 0:
-                    for stream in inputs:
-                        yield from _known(stream.valid, taken)
-                        edge = max(edge, stream.valid[taken])
-                if word == words - 1 and slots is not None and given >= slots:
-                    yield from _known(outputs.moved, given - slots)
-                    edge = max(edge, outputs.moved[given - slots] + 1)
-                if replay == 0:
-                    for stream in inputs:
-                        stream.moved.append(edge)
-                    taken += 1
-                last = edge
-            outputs.valid.append(last + timing.depth + 1)
-            given += 1
-
-
-def _stored(streams: list[_Edge], outputs: _Edge, timing: Timing, frames: int) -> _Process:
-    """Two frames of room. A word waits for its own writing in the first pass; the last of a pass for a slot."""
-    (inputs,) = streams
-    words, passes, slots = timing.words, timing.passes, timing.slots
-    written = issued = -1
-    releases: list[int] = []  # edge of the last issue of each frame
-    taken = given = 0
-    for frame in range(frames * timing.rounds):
-        for replay in range(passes):
-            for word in range(words if replay == 0 else 0):
-                yield from _known(inputs.valid, taken)
-                written = max(inputs.valid[taken], written + 1)
-                if frame >= 2:
-                    written = max(written, releases[frame - 2] + 1)
-                inputs.moved.append(written)
-                taken += 1
-                if word < words - 1:
-                    issued = max(issued, written) + 1
-            # The other words of a later pass follow each other without a gap.
-            edge = max(issued, written) + 1 if replay == 0 else issued + words
-            if slots is not None and given >= slots:
-                yield from _known(outputs.moved, given - slots)
-                edge = max(edge, outputs.moved[given - slots] + 1)
-            issued = edge
-            outputs.valid.append(issued + timing.depth + 1)
-            given += 1
-        releases.append(issued)
-
-
-def _run(processes: list[_Process]) -> None:
-    """Advance every process as far as what it waits for is known, until all have ended.
+    Args:
+        network: whose tables they are.
+        tables: with the depths of FIFOs in question.
+        most: frames that are computed, 2 or more.
 
     Raises:
-        DeadlockError: they wait for each other.
+        DeadlockError: the network stops for ever.
     """
-    waiting: list[tuple[_Process, Callable[[], bool]]] = [(process, lambda: True) for process in processes]
-    while waiting:
-        left = []
-        moved = False
-        for process, ready in waiting:
-            found: Callable[[], bool] | None = ready
-            while found is not None and found():
-                moved = True
-                found = next(process, None)
-            if found is not None:
-                left.append((process, found))
-        if not moved:
-            raise DeadlockError(f"Stages must not wait for each other, as {len(left)} parts of the network do")
-        waiting = left
+    run = Run(tables, pattern=LONGEST_PATTERN, frames=enough_frames(network))
+    ends: list[int] = []
+    latency = last_end = pattern = 0
+    for _ in range(most):
+        _advance(run)
+        frame = run.frames - 1
+        start = max(int(run.edges(process, frame)[0]) for process in network.accepted)
+        end = int(run.edges(network.handed_over, frame)[-1])
+        if frame:
+            ends.append(end - last_end)
+        else:
+            latency = end - start
+        pattern, repetitions = _pattern(run, ends)
+        if pattern and repetitions != FOR_EVER:
+            run.skip(pattern, repetitions)
+            pattern = 0
+        last_end = int(run.edges(network.handed_over, run.frames - 1)[-1])
+        yield Progress(frame, start, latency, ends, pattern)
+        if pattern:
+            return
+
+
+def _pattern(run: Run, ends: list[int]) -> tuple[int, int]:
+    """Frames that repeat and how often: those that look as if they did, from their ends, are looked at closely."""
+    for every in range(1, LONGEST_PATTERN + 1):
+        if len(ends) >= 2 * every and ends[-every:] == ends[-2 * every : -every]:
+            repetitions = run.regular(every)
+            if repetitions:
+                return every, repetitions
+    return 0, 0
+
+
+def _advance(run: Run) -> None:
+    stuck = run.advance()
+    if stuck:
+        raise DeadlockError(f"Stages must not wait for each other, as {stuck} parts of the network do")
 
 
 def simulate(stages: Network | Sequence[Stage], frames: int, interval: int | None = None) -> Timeline:
@@ -220,65 +150,42 @@ def simulate(stages: Network | Sequence[Stage], frames: int, interval: int | Non
         ConfigurationError: lanes or elements of neighbours differ.
         DeadlockError: the network stops for ever, because a FIFO is too small.
     """
-    network = stages if isinstance(stages, Network) else Network.chain(stages)
-    edges = {tensor: _Edge() for tensor in network.tensors}
-    first = edges[network.input]
-    beats_in, beats_out = network.beats(network.input), network.beats(network.output)
-    processes = [_source(first, beats_in, frames, interval)]
-    taps: dict[Branch, _Edge] = {}
-    for tensor, edge in edges.items():
-        consumers = network.consumers(tensor)
-        count = frames * network.beats(tensor)
-        if len(consumers) == 1:
-            taps[consumers[0]] = edge
-            continue
-        branches = [_Edge() for _ in consumers]
-        processes.append(_fork(edge, branches, count))
-        for branch, tap in zip(consumers, branches, strict=True):
-            taps[branch] = tap
-            depth = network.fifos.get(branch, 0)
-            if depth != 0:
-                taps[branch] = _Edge()
-                processes.append(_fifo(tap, taps[branch], depth, count))
-    for index, placed in enumerate(network.stages):
-        timing = placed.stage.timing
-        words = []
-        for number, (name, side) in enumerate(zip(placed.inputs, timing.sides, strict=True)):
-            edge = taps[Branch(name, index, number)]
-            if side.lanes_in != side.lanes:
-                cut = _Edge()
-                processes.append(_adapter(edge, cut, side, frames))
-                edge = cut
-            words.append(edge)
-        core = _stored if is_stored(timing.words, timing.passes) else _streamed
-        processes.append(core(words, edges[placed.output], timing, frames))
-    sink = taps[Branch(network.output, None, 0)]
-    processes.append(_sink(sink, frames * beats_out))
-    _run(processes)
-    return Timeline(
-        accepted=np.array(first.moved, np.int64).reshape(frames, beats_in),
-        handed_over=np.array(sink.moved, np.int64).reshape(frames, beats_out),
-    )
+    found = network_of(stages)
+    network = compile_network(found)
+    tables = network.with_depths({branch: found.fifos.get(branch, 0) for branch in found.branches})
+    if interval is not None:
+        tables = network.offered_every(tables, interval)
+    run = Run(tables, frames=frames)
+    accepted = np.zeros((frames, found.beats(found.input)), np.int64)
+    handed_over = np.zeros((frames, found.beats(found.output)), np.int64)
+    for frame in range(frames):
+        _advance(run)
+        accepted[frame] = np.max([run.edges(process, frame) for process in network.accepted], axis=0)
+        handed_over[frame] = run.edges(network.handed_over, frame)
+    return Timeline(accepted, handed_over)
 
 
 def summarise(stages: Network | Sequence[Stage]) -> Summary:
     """Find latency and interval of a network or a chain, source always valid, sink always ready.
 
     Raises:
-        ConfigurationError: the interval does not become constant.
+        ConfigurationError: lanes or elements of neighbours differ.
         DeadlockError: as for `simulate`.
     """
-    network = stages if isinstance(stages, Network) else Network.chain(stages)
-    frames = 4 + 2 * len(network.stages)
-    while True:
-        timeline = simulate(network, frames)
-        ends = timeline.handed_over[:, -1]
-        latency = int(ends[0] - timeline.accepted[0, 0])
-        settled = np.diff(ends[frames // 2 - 1 :])
-        if np.all(settled == settled[0]):
-            return Summary(latency, int(settled[0]))
-        if frames > 1000:
-            raise ConfigurationError(
-                f"Interval must become constant, not vary from {settled.min()} to {settled.max()} cycles"
-            )
-        frames *= 2
+    found = network_of(stages)
+    network = compile_network(found)
+    return summary_of(network, network.with_depths({branch: found.fifos.get(branch, 0) for branch in found.branches}))
+
+
+def summary_of(network: NetworkTables, tables: Tables) -> Summary:
+    """Latency and interval of a compiled network.
+
+    Args:
+        network: whose tables they are.
+        tables: with the depths of FIFOs in question.
+
+    Raises:
+        DeadlockError: as for `simulate`.
+    """
+    *_, progress = follow(network, tables)
+    return Summary(progress.latency, max(progress.intervals))

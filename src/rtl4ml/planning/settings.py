@@ -1,4 +1,4 @@
-"""What the user asked for: reuse, lanes, clock, handshake; from Python, the command line, or a TOML or YAML file."""
+"""What the user asked for: folding, lanes, clock, handshake; from Python, the command line, or a TOML or YAML file."""
 
 import tomllib
 from collections.abc import Mapping
@@ -10,14 +10,22 @@ import yaml
 
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
-from rtl4ml.operators import Dense
+from rtl4ml.operators import Conv, Dense
 
-LAYER_KINDS = (Dense.kind.lower(),)
+Linear = Conv | Dense
+
+LAYER_KINDS = (Conv.kind.lower(), Dense.kind.lower())
 """Kinds of layers that a reuse can be given for."""
 
 
 WEIGHTS = ("fixed", "writable")
 """What weights can be."""
+
+GOALS = ("interval", "fps", "latency", "multipliers")
+"""What planning can be asked to meet, instead of a reuse."""
+
+FOLDS = ("reuse", "outputs", "inputs", "channels", "taps", "groups", "finish", "lanes")
+"""What a folding can say of a node."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +33,23 @@ class Settings:
     """How a graph shall be built.
 
     Parameters:
-        reuse: reuse factor of the network; a layer with fewer multiplications gets one multiplier.
-        layer_reuse: by layer name or kind of layer ("dense"), instead of `reuse`. A layer's own entry wins over that
-            of its kind; more than the layer's multiplications is an error there, while that of a kind goes as far as
-            the layer has any.
+        reuse: reuse factor of the network: cycles a frame may take in a layer; a layer with fewer multiplications gets
+            one multiplier.
+        layer_reuse: by layer name or kind of layer ("dense", "conv"), instead of `reuse`. A layer's own entry wins over
+            that of its kind; more than the layer's multiplications is an error there, while that of a kind goes as far
+            as the layer has any.
         lanes: elements of an input beat; None: all of them when the first layer is unrolled or the pipeline runs
             free, else the fewest that keep the interval.
         clock_mhz: the clock that registers are placed for.
         backpressure: True: valid and ready everywhere; False: the free-running pipeline of triggers.
         output_lanes: elements of an output beat; None: as many as the last stage makes at a time.
         weights: "fixed", or "writable": they lie in RAM, and a port loads others at run time.
+        interval: cycles from frame to frame that every layer shall keep with the fewest multipliers.
+        fps: frames a second instead, at `clock_mhz`.
+        latency: cycles that a frame shall take at most, with the fewest multipliers.
+        multipliers: at most so many, for the shortest interval. At most one of these four goals, and none with a reuse
+            of the network; reuses of single layers and foldings hold beside them.
+        folding: tiles and lanes of nodes by name, as a plan writes them.
     """
 
     reuse: int = 1
@@ -44,6 +59,11 @@ class Settings:
     backpressure: bool = True
     output_lanes: int | None = None
     weights: str = "fixed"
+    interval: int | None = None
+    fps: float | None = None
+    latency: int | None = None
+    multipliers: int | None = None
+    folding: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check each value by itself.
@@ -57,9 +77,12 @@ class Settings:
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name} must be an integer of at least 1, not {value!r}")
-        for name, lanes in (("lanes", self.lanes), ("output_lanes", self.output_lanes)):
-            if lanes is not None and (isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1):
-                raise ConfigurationError(f"{name} must be an integer of at least 1, not {lanes!r}")
+        for name in ("lanes", "output_lanes", "interval", "latency", "multipliers"):
+            number = getattr(self, name)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+                raise ConfigurationError(f"{name} must be an integer of at least 1, not {number!r}")
+        self._check_goals()
+        self._check_folding()
         if (
             isinstance(self.clock_mhz, bool)
             or not isinstance(self.clock_mhz, int | float)
@@ -71,11 +94,51 @@ class Settings:
         if self.weights not in WEIGHTS:
             raise ConfigurationError(f"weights must be {' or '.join(WEIGHTS)}, not {self.weights!r}")
 
-    def reuse_of(self, layer: Dense) -> int:
+    def _check_goals(self) -> None:
+        if self.fps is not None and (
+            isinstance(self.fps, bool) or not isinstance(self.fps, int | float) or not 0 < self.fps <= 2e9
+        ):
+            raise ConfigurationError(f"fps must be a positive number, not {self.fps!r}")
+        goals = [name for name in GOALS if getattr(self, name) is not None]
+        if len(goals) > 1:
+            raise ConfigurationError(
+                f"Goal of the folding must be one of {', '.join(GOALS)}, not {' and '.join(goals)}"
+            )
+        if goals and self.reuse != 1:
+            raise ConfigurationError(
+                f"{goals[0]} must stand without a reuse of the network, not with reuse {self.reuse}"
+            )
+
+    def _check_folding(self) -> None:
+        if not isinstance(self.folding, Mapping):
+            raise ConfigurationError(f"folding must be a table of nodes, not {self.folding!r}")
+        for name, fold in self.folding.items():
+            if not isinstance(fold, Mapping):
+                raise ConfigurationError(f"Folding of node {name!r} must be a table, not {fold!r}")
+            for key, value in fold.items():
+                if key not in FOLDS:
+                    raise ConfigurationError(
+                        f"Folding of node {name!r} must say one of {', '.join(FOLDS)}, not {key!r}"
+                    )
+                numbers = value if key == "taps" and isinstance(value, list | tuple) else [value]
+                if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in numbers):
+                    raise ConfigurationError(f"{key} of node {name!r} must be integers of at least 1, not {value!r}")
+
+    @property
+    def cycles(self) -> int | None:
+        """Interval asked for, by itself or as frames a second."""
+        return self.interval if self.fps is None else max(1, int(self.clock_mhz * 1e6 / self.fps))
+
+    @property
+    def has_goal(self) -> bool:
+        """Whether planning shall find the reuse."""
+        return any(getattr(self, name) is not None for name in GOALS)
+
+    def reuse_of(self, layer: Linear) -> int:
         """Reuse of a layer: its own, or else its kind's or the network's as far as it has multiplications."""
         return self.layer_reuse.get(layer.name, min(self.common_reuse(layer), layer.multiplications))
 
-    def common_reuse(self, layer: Dense) -> int:
+    def common_reuse(self, layer: Linear) -> int:
         """Reuse of the layer's kind, or else the network's."""
         return self.layer_reuse.get(kind_of(layer), self.reuse)
 
@@ -85,7 +148,7 @@ class Settings:
         Raises:
             ConfigurationError: an unknown layer, more reuse than multiplications, more lanes than elements.
         """
-        layers = {o.name: o for o in graph.operators if isinstance(o, Dense)}
+        layers = {o.name: o for o in graph.operators if isinstance(o, Linear)}
         for name, reuse in self.layer_reuse.items():
             if name not in layers:
                 if name in LAYER_KINDS:
@@ -99,6 +162,10 @@ class Settings:
                     f"reuse of layer {name!r} must be at most its {layers[name].multiplications} multiplications, "
                     f"not {reuse}"
                 )
+        nodes = {o.name for o in graph.operators}
+        for name in self.folding:
+            if name not in nodes:
+                raise ConfigurationError(f"Node of a folding must be one of the graph's, not {name!r}")
         if self.lanes is not None and self.lanes > graph.input_tensor.size:
             raise ConfigurationError(
                 f"lanes must be at most the {graph.input_tensor.size} elements of the input, not {self.lanes}"
@@ -110,7 +177,7 @@ class Settings:
             )
 
 
-def kind_of(layer: Dense) -> str:
+def kind_of(layer: Linear) -> str:
     """Name of a layer's kind, as a reuse may say it."""
     return layer.kind.lower()
 

@@ -10,17 +10,18 @@ from numpy.typing import ArrayLike
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes
 from rtl4ml.graph import Graph
+from rtl4ml.hdl.mac_plan import MacPlan
 from rtl4ml.hdl.weight_ram import WORD_BITS, Table
-from rtl4ml.operators import Dense
 from rtl4ml.passes.bipolar_bits import pack_bipolar
 from rtl4ml.planning.plan import Plan
-from rtl4ml.stages.dense import DenseStage
+from rtl4ml.planning.settings import Linear
+from rtl4ml.stages.loadable import LoadableStage
 
 
-def stages_with_tables(plan: Plan) -> dict[int, DenseStage]:
+def stages_with_tables(plan: Plan) -> dict[int, LoadableStage]:
     """Stages whose weights can be loaded, by position."""
     stages = {index: planned.stage for index, planned in enumerate(plan.stages)}
-    return {index: stage for index, stage in stages.items() if isinstance(stage, DenseStage) and stage.tables}
+    return {index: stage for index, stage in stages.items() if isinstance(stage, LoadableStage) and stage.tables}
 
 
 def address_bits(plan: Plan) -> int:
@@ -41,14 +42,14 @@ def with_weights(
     Raises:
         ConfigurationError: an unknown layer, another shape, or numbers beyond the layer's bits.
     """
-    layers = {operator.name: operator for operator in graph.operators if isinstance(operator, Dense)}
+    layers = {operator.name: operator for operator in graph.operators if isinstance(operator, Linear)}
     biases = biases or {}
     for name in (*weights, *biases):
         if name not in layers:
             raise ConfigurationError(
                 f"Layer of new weights must be one of {', '.join(map(repr, layers))}, not {name!r}"
             )
-    changed: dict[str, Dense] = {}
+    changed: dict[str, Linear] = {}
     for name, layer in layers.items():
         if name in weights or name in biases:
             new = _codes(weights.get(name, layer.weights), layer.weights.shape, f"Weights of layer {name!r}")
@@ -87,7 +88,7 @@ def weight_words(
     stages = {stage.operators[0]: stage for stage in stages_with_tables(plan).values()}
     parts = [np.zeros((0, 2), np.int64)]
     for operator in changed.operators:
-        if isinstance(operator, Dense) and (operator.name in weights or operator.name in (biases or {})):
+        if isinstance(operator, Linear) and (operator.name in weights or operator.name in (biases or {})):
             bias = operator.effective_bias(changed.tensors[operator.inputs[0]])
             parts.append(stages[operator.name].load(operator.weights, bias))
     return np.concatenate(parts)
@@ -98,7 +99,7 @@ def describe(graph: Graph, plan: Plan) -> dict[str, Any] | None:
     stages = stages_with_tables(plan)
     if not stages:
         return None
-    layers = {operator.name: operator for operator in graph.operators if isinstance(operator, Dense)}
+    layers = {operator.name: operator for operator in graph.operators if isinstance(operator, Linear)}
     return {
         "address_bits": address_bits(plan),
         "data_bits": WORD_BITS,
@@ -109,26 +110,30 @@ def describe(graph: Graph, plan: Plan) -> dict[str, Any] | None:
             "A layer is loaded whole, weights and biases, or not at all.",
             "Row r of a table begins at base + r * pitch; its numbers follow each other, per_word in a word, from the "
             "low bits on; numbers over 32 bits take two words, the low one first.",
-            "Weights: row group * words + word; column output * inputs + input of the tile. Biases: row group, column "
-            "output of the tile. Elements and outputs that do not exist: 0, and the output of group 0.",
+            "Weights: row group * words + word; column k is positions[k], an output and an input of the tile. Biases: "
+            "row group, column output of the tile. What does not exist: elements 0, outputs as those of group 0.",
             "code: a stored number is weight / 2**shift, or with one_bit 1 for the greater of the two weights, 0 for "
             "the other; start: a stored bias is bias + sum over the weights of the correction that was made to them.",
         ],
-        "layers": [
-            {
-                "name": stage.operators[0],
-                "weights": _table(stage.tables[0]),
-                "biases": _table(stage.tables[1]),
-                "tile": {"outputs": stage.plan.outputs, "inputs": stage.plan.lanes},
-                "groups": stage.plan.groups,
-                "words": stage.plan.words,
-                "weight_values": _values(layers[stage.operators[0]]),
-                "bias_range": _bias_range(layers[stage.operators[0]]),
-                "products": [_product(stage, s) for s in range(stage.plan.lanes)],
-            }
-            for stage in stages.values()
-            if stage.tables is not None
-        ],
+        "layers": [_layer(stage, layers[stage.operators[0]]) for stage in stages.values()],
+    }
+
+
+def _layer(stage: LoadableStage, layer: Linear) -> dict[str, Any]:
+    plan = stage.plan
+    assert isinstance(plan, MacPlan)
+    assert stage.tables is not None
+    return {
+        "name": layer.name,
+        "weights": _table(stage.tables[0]),
+        "biases": _table(stage.tables[1]),
+        "tile": {"outputs": plan.outputs, "inputs": plan.lanes},
+        "positions": [list(position) for position in plan.positions],
+        "groups": plan.groups,
+        "words": plan.words,
+        "weight_values": _values(layer),
+        "bias_range": _bias_range(layer),
+        "products": [_product(plan, p, s) for p, s in plan.positions],
     }
 
 
@@ -143,20 +148,20 @@ def _table(table: Table) -> dict[str, Any]:
     }
 
 
-def _values(layer: Dense) -> list[int]:
+def _values(layer: Linear) -> list[int]:
     assert layer.limits is not None
     values = layer.limits.values
     return values.tolist() if len(values) == 2 else [int(values[0]), int(values[-1])]
 
 
-def _bias_range(layer: Dense) -> list[int]:
+def _bias_range(layer: Linear) -> list[int]:
     assert layer.limits is not None
     return [layer.limits.bias_low, layer.limits.bias_high]
 
 
-def _product(stage: DenseStage, s: int) -> dict[str, Any]:
-    """How the weights of an input of the tile are stored: shift, or one bit; what each adds to the start."""
-    product = stage.plan.products[0, s]
+def _product(plan: MacPlan, p: int, s: int) -> dict[str, Any]:
+    """How the weights of a position of the tile are stored: shift, or one bit; what each adds to the start."""
+    product = plan.products[p, s]
     values = np.array(product.values if len(product.values) <= 4 else product.values[:0], np.int64) << product.shift
     return {
         "shift": product.shift,

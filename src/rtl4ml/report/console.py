@@ -9,7 +9,8 @@ from rich.text import Text
 
 from rtl4ml.frontend.equality import Departure, announced
 from rtl4ml.graph import Graph
-from rtl4ml.planning.plan import Plan, describe_form
+from rtl4ml.planning.description import describe_form, tile_words
+from rtl4ml.planning.plan import Plan
 from rtl4ml.report.verification import Verification
 from rtl4ml.simulation.verilator import ToolStatus
 
@@ -89,9 +90,9 @@ def plan_table(plan: Plan) -> RenderableType:
             table,
             " -> ".join(stage.operators) or stage.name,
             str(planned.reuse),
-            "adders" if planned.tile is None else f"{planned.tile[0]} x {planned.tile[1]}",
+            tile_words(planned.tile) or ("adders" if planned.multiplications else ""),
             str(stage.multipliers),
-            str(planned.logic_products),
+            str(planned.stage.logic_products),
             str(planned.interval),
             str(stage.timing.depth),
             f"{stage.lanes_in} -> {stage.lanes_out}",

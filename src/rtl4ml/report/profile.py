@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl4ml.formats import Codes, width_of
+from rtl4ml.formats import Codes, spread, width_of
 from rtl4ml.graph import Tensor
 
 
@@ -79,10 +79,16 @@ class TensorProfile:
         """Lowest and highest code seen."""
         return int(self.low.min()), int(self.high.max())
 
+    @property
+    def _limits(self) -> tuple[Codes, Codes]:
+        """Lowest and highest code that each channel can reach."""
+        return spread(self.tensor.low, self.tensor.channels), spread(self.tensor.high, self.tensor.channels)
+
     @cached_property
     def used(self) -> NDArray[np.float64]:
         """Share of the reachable range between the lowest and the highest code seen, float64 (n,)."""
-        return _share(self.high - self.low, self.tensor.high - self.tensor.low)
+        low, high = self._limits
+        return _share(self.high - self.low, high - low)
 
     @property
     def used_in_all(self) -> float:
@@ -101,7 +107,7 @@ class TensorProfile:
         """Share of all codes that is saturated at the lower and at the upper limit."""
         if self.lower is None or self.upper is None:
             return None
-        codes = self.samples * self.tensor.size
+        codes = self.samples * self.tensor.channels
         return _part(self.lower.saturated, codes), _part(self.upper.saturated, codes)
 
     @property
@@ -112,7 +118,7 @@ class TensorProfile:
     @cached_property
     def always_constant(self) -> NDArray[np.bool_]:
         """Channels that have one code whatever the input."""
-        return self.tensor.low == self.tensor.high
+        return spread(self.tensor.low == self.tensor.high, self.tensor.channels)
 
     @cached_property
     def constant(self) -> NDArray[np.bool_]:
@@ -123,7 +129,7 @@ class TensorProfile:
     def top_bits(self) -> Codes:
         """Bits of the format above those that each channel's codes need, sign included, int64 (n,)."""
         if self.tensor.format.bipolar:
-            return np.zeros(self.tensor.size, np.int64)
+            return np.zeros(self.tensor.channels, np.int64)
         needed = [width_of(int(low), int(high))[0] for low, high in zip(self.low, self.high, strict=True)]
         return np.maximum(0, self.tensor.format.bits - np.array(needed, np.int64))
 
@@ -155,7 +161,7 @@ class TensorProfile:
         worst = {"used": self.worst(self.used, lowest=True), "bits": self.worst(unused)}
         saturation: dict[str, Any] | None = None
         if self.lower is not None and self.upper is not None and self.saturation is not None and saturated is not None:
-            codes = self.samples * self.tensor.size
+            codes = self.samples * self.tensor.channels
             worst["saturation"] = int(np.argmax(self.saturation))
             saturation = {
                 "share": sum(saturated),
@@ -182,7 +188,7 @@ class TensorProfile:
             "low_bits_always_zero": self.low_bits_in_all,
             "worst_channel": worst,
             "channels": {
-                "reachable": np.stack([self.tensor.low, self.tensor.high], axis=1).tolist(),
+                "reachable": np.stack(self._limits, axis=1).tolist(),
                 "seen": np.stack([self.low, self.high], axis=1).tolist(),
                 "top_bits_never_needed": self.top_bits.tolist(),
                 "low_bits_always_zero": self.low_bits.tolist(),

@@ -33,7 +33,7 @@ class _Counter:
     histogram: Codes = field(init=False)
 
     def __post_init__(self) -> None:
-        form, n = self.tensor.format, self.tensor.size
+        form, n = self.tensor.format, self.tensor.channels
         self.low, self.high = np.full(n, np.iinfo(np.int64).max), np.full(n, np.iinfo(np.int64).min)
         self.bits_set = np.zeros(n, np.int64)
         lowest, highest = self.tensor.range
@@ -43,6 +43,7 @@ class _Counter:
 
     def add(self, codes: Codes, clipped: Mapping[str, Codes | None]) -> None:
         """Count a batch (N, n) and how many values of each channel were clipped to each limit."""
+        codes = codes.reshape(-1, self.tensor.channels)
         self.low, self.high = np.minimum(self.low, codes.min(axis=0)), np.maximum(self.high, codes.max(axis=0))
         self.bits_set |= np.bitwise_or.reduce(codes, axis=0)
         self.histogram += np.bincount(((codes - self.start) >> self.shift).reshape(-1), minlength=len(self.histogram))
@@ -93,12 +94,13 @@ def profile(graph: Graph, x: ArrayLike, progress: Callback | bool | None = None)
             seen = graph.evaluate(codes, keep=graph.tensors, progress=border.moved(tell, part.start, len(x)))
             for name, counter in counters.items():
                 clipped: dict[str, Codes | None] = {}
+                channels = counter.tensor.channels
                 if name == graph.input and wide is not None and counter.quantized:
-                    asked = wide(values).reshape(codes.shape)
+                    asked = wide(values).reshape(-1, channels)
                     clipped["lower"] = np.sum(asked < counter.tensor.format.low, axis=0, dtype=np.int64)
                     clipped["upper"] = np.sum(asked > counter.tensor.format.high, axis=0, dtype=np.int64)
                 elif counter.clips is not None and counter.quantized:
-                    source = seen[makers[name].inputs[0]]
+                    source = seen[makers[name].inputs[0]].reshape(-1, channels)
                     clipped["lower"] = Clipping.count(counter.clips.to_low, source)
                     clipped["upper"] = Clipping.count(counter.clips.to_high, source)
                 counter.add(seen[name], clipped)
@@ -109,7 +111,18 @@ def profile(graph: Graph, x: ArrayLike, progress: Callback | bool | None = None)
         form = c.tensor.format
         sides = c.side("lower", form.low), c.side("upper", form.high)
         made = "input" if maker is None else f"{maker.kind} {maker.name}"
+        count = len(x) * (c.tensor.size // c.tensor.channels)
         tensors[name] = TensorProfile(
-            c.tensor, made, len(x), c.low, c.high, c.bits_set, *sides, c.start, c.end, 1 << c.shift, c.histogram
+            c.tensor,
+            made,
+            count,
+            c.low,
+            c.high,
+            c.bits_set,
+            *sides,
+            c.start,
+            c.end,
+            1 << c.shift,
+            c.histogram,
         )
     return Profile(graph.name, len(x), tensors)

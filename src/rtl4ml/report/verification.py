@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rtl4ml.formats import Codes
+from rtl4ml.formats import Codes, spread
 from rtl4ml.frontend.equality import Equality
 from rtl4ml.graph import Graph
 from rtl4ml.planning.plan import Plan
@@ -42,8 +42,10 @@ def coverage(graph: Graph, codes: Mapping[str, Codes]) -> tuple[ChannelCoverage,
     found = []
     for name, seen in codes.items():
         tensor = graph.tensors[name]
-        possible = np.maximum(1, tensor.high - tensor.low)
-        reached = np.where(tensor.high == tensor.low, 1.0, (seen.max(axis=0) - seen.min(axis=0)) / possible)
+        seen = seen.reshape(-1, tensor.channels)
+        low, high = (spread(limit, tensor.channels) for limit in (tensor.low, tensor.high))
+        possible = np.maximum(1, high - low)
+        reached = np.where(high == low, 1.0, (seen.max(axis=0) - seen.min(axis=0)) / possible)
         found.append(ChannelCoverage(name, tuple(round(float(r), 4) for r in reached)))
     return tuple(found)
 

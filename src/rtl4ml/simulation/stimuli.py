@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rtl4ml.formats import Codes
+from rtl4ml.formats import Codes, spread
 from rtl4ml.graph import Graph
 from rtl4ml.operators import Dense, Requantize
 
@@ -10,22 +10,24 @@ from rtl4ml.operators import Dense, Requantize
 def draw(graph: Graph, samples: int, seed: int = 0) -> Codes:
     """Input codes (samples, n_in), int64, the same for the same seed.
 
-    In this order, as far as `samples` goes: all inputs lowest, highest, zero; each input at each extreme, others
-    random; inputs that drive each neuron of the first layer to its extremes; inputs that put such a neuron right on,
-    and one below, a step of its staircase (there lie the rounding ties); then uniform codes, sparse ones, and ones near
-    the middle, by turns.
+    In this order, as far as `samples` goes: all inputs lowest, highest, zero; inputs (of large frames, some)
+    at each extreme, others random; inputs that drive each neuron of the first layer to its extremes; inputs that put
+    such a neuron right on, and one below, a step of its staircase (there lie the rounding ties); then uniform codes,
+    sparse ones, and ones near the middle, by turns.
     """
     tensor = graph.input_tensor
-    low, high = tensor.low, tensor.high
+    low, high = tensor.lows, tensor.highs
     random = np.random.default_rng(seed)
     if tensor.format.bipolar:
         return random.choice(np.array([-1, 1]), (samples, tensor.size)).astype(np.int64)
-    zero = np.clip(np.broadcast_to(tensor.format.zero_point, (tensor.size,)), low, high)
+    zero = np.clip(spread(tensor.format.zero_point, tensor.size), low, high)
     parts = [low[None], high[None], zero[None]]
-    single = random.integers(low, high + 1, (2 * tensor.size, tensor.size))
-    single[np.arange(tensor.size), np.arange(tensor.size)] = low
-    single[tensor.size + np.arange(tensor.size), np.arange(tensor.size)] = high
-    parts.append(single)
+    # Of large inputs, as many elements as there are samples for; the rest of the samples has other work.
+    chosen = random.permutation(tensor.size)[: max(1, samples // 4)]
+    for limit in (low, high):
+        single = random.integers(low, high + 1, (len(chosen), tensor.size))
+        single[np.arange(len(chosen)), chosen] = limit[chosen]
+        parts.append(single)
     first = next((o for o in graph.operators if isinstance(o, Dense) and o.inputs[0] == graph.input), None)
     if first is not None:
         positive = first.weights.T > 0
@@ -34,8 +36,8 @@ def draw(graph: Graph, samples: int, seed: int = 0) -> Codes:
     count = max(0, samples - sum(len(p) for p in parts))
     uniform = random.integers(low, high + 1, (count, tensor.size))
     sparse = np.where(random.random((count, tensor.size)) < 0.2, uniform, zero)
-    spread = np.maximum(1, (high - low) / 6)
-    middle = np.clip(np.rint(random.normal((low + high) / 2, spread, (count, tensor.size))), low, high).astype(np.int64)
+    width = np.maximum(1, (high - low) / 6)
+    middle = np.clip(np.rint(random.normal((low + high) / 2, width, (count, tensor.size))), low, high).astype(np.int64)
     turn = np.arange(count)[:, None] % 3
     parts.append(np.where(turn == 0, uniform, np.where(turn == 1, sparse, middle)))
     codes = np.concatenate(parts)[:samples]
@@ -46,7 +48,8 @@ def _on_steps(graph: Graph, dense: Dense, random: np.random.Generator, count: in
     """Random inputs, moved weight by weight until an accumulator stands on a step of its staircase, or one before."""
     tensor = graph.input_tensor
     follower = next((o for o in graph.consumers(dense.output) if isinstance(o, Requantize)), None)
-    x = random.integers(tensor.low, tensor.high + 1, (count, tensor.size))
+    low, high = tensor.lows, tensor.highs
+    x = random.integers(low, high + 1, (count, tensor.size))
     if follower is None:
         return x
     staircase = follower.staircase
@@ -62,7 +65,7 @@ def _on_steps(graph: Graph, dense: Dense, random: np.random.Generator, count: in
         weight = weights[:, element]
         divisor = np.where(weight == 0, 1, weight)
         change = np.where(weight == 0, 0, np.sign(missing) * np.sign(divisor) * (np.abs(missing) // np.abs(divisor)))
-        moved = np.clip(x[:, element] + change, tensor.low[element], tensor.high[element])
+        moved = np.clip(x[:, element] + change, low[element], high[element])
         missing -= (moved - x[:, element]) * weight
         x[:, element] = moved
     return x

@@ -9,8 +9,9 @@ from rtl4ml.cmvm.solve import multiply_matrix
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph, Operator, Tensor
-from rtl4ml.operators import Add, Concat, Dense, Extreme, Gather, Multiply, Requantize, Top
+from rtl4ml.operators import Add, Concat, Conv, Dense, Extreme, Gather, Multiply, Pool, Requantize, Top
 from rtl4ml.stages.forms import build_form
+from rtl4ml.stages.unrolled import build_concat, build_conv, build_gather, build_pool, build_top
 from rtl4ml.staircase import Form
 
 Codes = NDArray[np.int64]
@@ -20,14 +21,13 @@ ELEMENTWISE = (Add, Extreme, Multiply, Requantize)
 
 
 def combination_parameters(operator: Operator, tensors: Sequence[Tensor]) -> dict[str, Codes]:
-    """Constants of an operator of two tensors by name, int64 (n,) each."""
-    n = tensors[0].size
+    """Constants of an operator of two tensors by name, int64 (k,) each: element e takes entry e % k."""
     named: dict[str, NDArray] = {f"zero_{k}": tensor.format.zero_point for k, tensor in enumerate(tensors)}
     if isinstance(operator, Add | Extreme):
         named |= {"left": operator.left, "right": operator.right}
     if isinstance(operator, Extreme):
         named["zero"] = operator.format.zero_point
-    return {name: np.broadcast_to(values, (n,)).astype(np.int64) for name, values in named.items()}
+    return {name: np.asarray(values).reshape(-1).astype(np.int64) for name, values in named.items()}
 
 
 def combine(datapath: Datapath, operator: Operator, a: Word, b: Word, parameters: Mapping[str, Word]) -> Word:
@@ -78,54 +78,28 @@ def build_operator(
         results = multiply_matrix(datapath, words, operator.weights, operator.effective_bias(tensors[0]))
     elif isinstance(operator, Requantize):
         results = [build_form(datapath, word, forms[operator.name], row) for row, word in enumerate(words)]
+    elif isinstance(operator, Conv):
+        results = build_conv(datapath, operator, tensors[0], words)
+    elif isinstance(operator, Pool):
+        results = build_pool(datapath, operator, words)
     elif isinstance(operator, Gather):
-        results = [words[index] for index in operator.indices.tolist()]
+        results = build_gather(datapath, operator, words)
     elif isinstance(operator, Concat):
-        results = [word for part in inputs for word in part]
+        results = build_concat(operator, inputs)
     elif isinstance(operator, Top):
-        results = _top(datapath, operator, words)
+        results = build_top(datapath, operator, words)
     elif isinstance(operator, ELEMENTWISE):
         columns = combination_parameters(operator, tensors)
         results = []
         for element, (a, b) in enumerate(zip(*inputs, strict=True)):
-            constants = {name: datapath.constant(int(values[element])) for name, values in columns.items()}
+            constants = {
+                name: datapath.constant(int(values[element % len(values)])) for name, values in columns.items()
+            }
             results.append(combine(datapath, operator, a, b, constants))
     else:
         raise ConfigurationError(
             f"Node {operator.name!r} of a region must be of a kind with a datapath, not {operator.kind}"
         )
     target = graph.tensors[operator.output]
-    ranges = zip(results, target.low.tolist(), target.high.tolist(), strict=True)
+    ranges = zip(results, target.lows.tolist(), target.highs.tolist(), strict=True)
     return [datapath.narrow(word, low, high) for word, low, high in ranges]
-
-
-def _top(datapath: Datapath, operator: Top, words: list[Word]) -> list[Word]:
-    """Rounds of a tournament; the winner of a round does not play in the next."""
-    n = len(words)
-    factors, offsets = (np.broadcast_to(a, (n,)).tolist() for a in (operator.factors, operator.offsets))
-    values = [
-        datapath.add(datapath.multiply(word, datapath.constant(factor)), datapath.constant(offset))
-        for word, factor, offset in zip(words, factors, offsets, strict=True)
-    ]
-    out = datapath.constant(min(value.low for value in values) - 1)
-    winners = []
-    for round_ in range(operator.count):
-        players = [(value, datapath.constant(index)) for index, value in enumerate(values)]
-        while len(players) > 1:
-            # Neighbours meet, so the first of a pair has the lower numbers: it wins a tie.
-            pairs = list(zip(players[::2], players[1::2], strict=False))
-            rest = players[2 * len(pairs) :]
-            players = [_duel(datapath, a, b) for a, b in pairs] + rest
-        winner = players[0][1]
-        winners.append(winner)
-        if round_ < operator.count - 1:
-            values = [
-                datapath.select(datapath.equal(winner, datapath.constant(index)), out, value)
-                for index, value in enumerate(values)
-            ]
-    return winners
-
-
-def _duel(datapath: Datapath, a: tuple[Word, Word], b: tuple[Word, Word]) -> tuple[Word, Word]:
-    first = datapath.at_least(a[0], b[0])
-    return datapath.select(first, a[0], b[0]), datapath.select(first, a[1], b[1])

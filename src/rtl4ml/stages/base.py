@@ -1,8 +1,9 @@
-"""What every stage is: a stream in, a stream out, a meaning in NumPy, and the numbers that fix its schedule."""
+"""What every stage is: a stream in, a stream out, a meaning in NumPy, and the events that fix its schedule."""
 
 import abc
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Shape, Signal, Value
@@ -12,79 +13,11 @@ from numpy.typing import NDArray
 from rtl4ml.graph import Graph
 from rtl4ml.hdl.fifo import beat_signature
 from rtl4ml.hdl.tables import shape_of_range
+from rtl4ml.hdl.weight_ram import Table
 from rtl4ml.hdl.width_adapter import WidthAdapter
+from rtl4ml.stages.timing import Side, Timing
 
 Codes = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Side:
-    """A stream into a stage that has several.
-
-    Parameters:
-        n: elements of a frame.
-        lanes_in: elements of a beat.
-        lanes: elements of a word behind the width adapter.
-    """
-
-    n: int
-    lanes_in: int
-    lanes: int
-
-    @property
-    def beats(self) -> int:
-        """Beats of a frame."""
-        return -(-self.n // self.lanes_in)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """When a stage moves its beats, as the parameters of one recurrence.
-
-    A frame comes in beats, is cut into words by a width adapter where lanes differ, and goes through `rounds` rounds. A
-    round has `words` words, issued `passes` times in order; each pass makes one beat of the output.
-
-    Parameters:
-        n_in: elements of a frame.
-        lanes_in: elements of a beat in.
-        lanes: elements of a word.
-        rounds: rounds a frame.
-        words: words a round.
-        passes: passes over the words of a round.
-        depth: edges from the issue of a pass' last word to the edge that writes its result into the FIFO.
-        slots: beats that the FIFO holds; None: there is no FIFO and no back-pressure.
-        others: streams in beside the first; a word of each is taken at the edge that takes one of the first.
-    """
-
-    n_in: int
-    lanes_in: int
-    lanes: int
-    rounds: int
-    words: int
-    passes: int
-    depth: int
-    slots: int | None
-    others: tuple[Side, ...] = ()
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        """All streams in."""
-        return (Side(self.n_in, self.lanes_in, self.lanes), *self.others)
-
-    @property
-    def beats_in(self) -> int:
-        """Beats of a frame in, of the first stream."""
-        return -(-self.n_in // self.lanes_in)
-
-    @property
-    def beats_out(self) -> int:
-        """Beats of a frame out."""
-        return self.rounds * self.passes
-
-    @property
-    def issues(self) -> int:
-        """Words issued a frame: the stage's interval, if its beats are fewer."""
-        return self.rounds * self.words * self.passes
 
 
 class Stage(abc.ABC):
@@ -101,7 +34,11 @@ class Stage(abc.ABC):
         lanes_out: elements of a beat out.
         out_shape: shape of an element out.
         multipliers: multipliers in the hardware.
-        timing: numbers for the schedule.
+        timing: events for the schedule.
+        logic_products: products that are made of lookup tables and adders instead of a multiplier.
+        memory_bits: bits that each kind of memory holds: weights, line buffers and so on.
+        tables: of weights and biases behind the port that loads them at run time, or None.
+        address_bits: of that port; planning widens it when there are more stages.
     """
 
     name: str
@@ -115,6 +52,10 @@ class Stage(abc.ABC):
     out_shape: Shape
     multipliers: int
     timing: Timing
+    logic_products: int = 0
+    memory_bits: Mapping[str, int] = MappingProxyType({})
+    tables: tuple[Table, Table] | None = None
+    address_bits: int = 1
 
     @abc.abstractmethod
     def component(self) -> wiring.Component:
@@ -127,6 +68,11 @@ class Stage(abc.ABC):
         Raises:
             ConfigurationError: a word leaves the range it was built for.
         """
+
+
+def fifo_bits(stage: Stage) -> int:
+    """Bits of memory of the FIFO at a stage's output; its timing, lanes and shape are known."""
+    return (stage.timing.slots or 0) * stage.lanes_out * stage.out_shape.width
 
 
 def input_name(index: int) -> str:

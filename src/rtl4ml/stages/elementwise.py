@@ -1,6 +1,7 @@
 """Operators between elements of equal number, `lanes` at a time: sums, products, extremes and staircases in one."""
 
 from collections.abc import Mapping, Sequence
+from math import lcm
 
 import numpy as np
 from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
@@ -12,7 +13,8 @@ from rtl4ml.datapath.lowering import lower
 from rtl4ml.datapath.pipeline import cut
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
-from rtl4ml.graph import Graph, Operator
+from rtl4ml.formats import spread
+from rtl4ml.graph import Graph, Operator, Tensor
 from rtl4ml.hdl.delay import delay
 from rtl4ml.hdl.fifo import CreditedFifo
 from rtl4ml.hdl.tables import cycle_rows
@@ -20,17 +22,16 @@ from rtl4ml.operators import Requantize
 from rtl4ml.stages.arithmetic import ELEMENTWISE, combination_parameters, combine
 from rtl4ml.stages.base import (
     Codes,
-    Side,
     Stage,
-    Timing,
     edge_shape,
     identifier,
     joined_words,
     stage_signature,
     take_together,
 )
-from rtl4ml.stages.forms import LaneForms, build_form_with_parameters, select_rows
+from rtl4ml.stages.forms import build_form_with_parameters, form_parameters, select_rows
 from rtl4ml.stages.region import region_border
+from rtl4ml.stages.timing import Side, replayed
 from rtl4ml.staircase import Form
 
 
@@ -76,17 +77,16 @@ class ElementwiseStage(Stage):
 
         self._columns: dict[str, Codes] = {}
         self._datapath = datapath = Datapath()
-        self._lanes = LaneForms(None, target.size, lanes, target.low, target.high)
+        self._beats = -(-target.size // lanes)
+        self._elements = _lane_elements(graph, chosen, forms, lanes, target.size)
         for lane in range(lanes):
             words: dict[str, Word] = {}
             # Lanes without an element stand on their own input, whatever it is; the output ignores it.
-            elements = self._lanes.elements(lane)
             for k, tensor in enumerate(tensors):
-                low, high = int(tensor.low[elements].min()), int(tensor.high[elements].max())
-                words[tensor.name] = datapath.input(_element(k, lane), low, high)
+                words[tensor.name] = datapath.input(_element(k, lane), *self._limits(tensor, lane))
             for index, operator in enumerate(chosen):
                 words[operator.output] = self._build(graph, operator, index, lane, words, forms)
-            used = self._parameter(f"used_{lane}", self._lanes.parameters[lane]["used"])
+            used = self._parameter(f"used_{lane}", self._used(lane))
             result = datapath.select(used, words[target_name], datapath.constant(0))
             datapath.output(f"o_{lane}", result)
         self._columns = {name: values for name, values in self._columns.items() if name in datapath.inputs}
@@ -94,17 +94,8 @@ class ElementwiseStage(Stage):
         # Parameters from ROM meet elements that a register holds.
         depth = self._pipeline.depth + bool(self._columns)
         self.multipliers = sum(datapath.nodes[index].kind is kinds.MULTIPLY for index in live_nodes(datapath))
-        self.timing = Timing(
-            n_in=self.n_in,
-            lanes_in=self.lanes_in,
-            lanes=lanes,
-            rounds=self._lanes.groups,
-            words=1,
-            passes=1,
-            depth=depth,
-            slots=depth + 2,
-            others=tuple(Side(self.n_in, beat, lanes) for beat in beats[1:]),
-        )
+        sides = [Side(self.n_in, beat, lanes) for beat in beats]
+        self.timing = replayed(sides, rounds=self._beats, depth=depth, slots=depth + 2)
 
     def _parameter(self, name: str, values: Codes) -> Word:
         """A constant, or a column of the ROM."""
@@ -124,22 +115,32 @@ class ElementwiseStage(Stage):
         forms: Mapping[str, Form],
     ) -> Word:
         """Add a node's function of one lane."""
-        elements = self._lanes.elements(lane)
+        elements = self._elements[lane]
         if isinstance(operator, Requantize):
-            named = LaneForms(forms[operator.name], self.n_in, self._lanes.lanes, self._lanes.low, self._lanes.high)
-            columns = {name: values for name, values in named.parameters[lane].items() if name != "used"}
+            form = select_rows(forms[operator.name], elements.tolist())
+            rows = [form_parameters(form, beat) for beat in range(len(elements))]
+            columns = {name: np.array([row[name] for row in rows], np.int64) for name in rows[0]}
         else:
-            tensors = [graph.tensors[name] for name in operator.inputs]
-            columns = {name: values[elements] for name, values in combination_parameters(operator, tensors).items()}
+            named = combination_parameters(operator, [graph.tensors[name] for name in operator.inputs])
+            columns = {name: values[elements % len(values)] for name, values in named.items()}
         parameters = {name: self._parameter(f"{name}_{index}_{lane}", values) for name, values in columns.items()}
         inputs = [words[name] for name in operator.inputs]
         if isinstance(operator, Requantize):
-            form = select_rows(forms[operator.name], elements)
             result = build_form_with_parameters(self._datapath, inputs[0], form, parameters)
         else:
             result = combine(self._datapath, operator, inputs[0], inputs[1], parameters)
-        target = graph.tensors[operator.output]
-        return self._datapath.narrow(result, int(target.low[elements].min()), int(target.high[elements].max()))
+        return self._datapath.narrow(result, *self._limits(graph.tensors[operator.output], lane))
+
+    def _limits(self, tensor: Tensor, lane: int) -> tuple[int, int]:
+        """Lowest and highest code of a tensor in a lane."""
+        elements = self._elements[lane]
+        return int(tensor.low[elements % len(tensor.low)].min()), int(tensor.high[elements % len(tensor.high)].max())
+
+    def _used(self, lane: int) -> Codes:
+        """Whether a beat has an element in a lane: 1 or 0."""
+        if self._beats * self.lanes_out == self.n_out:
+            return np.ones(1, np.int64)
+        return (np.arange(self._beats) * self.lanes_out + lane < self.n_out).astype(np.int64)
 
     def component(self) -> wiring.Component:
         """Build the hardware."""
@@ -147,8 +148,8 @@ class ElementwiseStage(Stage):
 
     def evaluate(self, *codes: Codes) -> Codes:
         """Compute codes (N, n) from codes (N, n), one array a tensor that comes in, through the datapath."""
-        samples, lanes, beats = len(codes[0]), self.lanes_out, self.timing.rounds
-        # As in LaneForms: the first beat's element stands in for one that does not exist.
+        samples, lanes, beats = len(codes[0]), self.lanes_out, self._beats
+        # The first beat's element stands in for one that does not exist.
         missing = np.arange(self.n_in, beats * lanes)
         inputs: dict[str, Codes] = {}
         for k, part in enumerate(codes):
@@ -156,10 +157,27 @@ class ElementwiseStage(Stage):
             padded[:, : self.n_in] = part
             padded[:, missing] = padded[:, missing % lanes]
             inputs.update({_element(k, lane): padded[:, lane::lanes] for lane in range(lanes)})
-        inputs.update({name: values[None, :] for name, values in self._columns.items()})
+        inputs.update({name: spread(values, beats)[None, :] for name, values in self._columns.items()})
         results = self._datapath.evaluate(inputs)
         columns = [np.broadcast_to(results[f"o_{lane}"], (samples, beats)) for lane in range(lanes)]
         return np.stack(columns, axis=2).reshape(samples, -1)[:, : self.n_out]
+
+
+def _lane_elements(
+    graph: Graph, nodes: Sequence[Operator], forms: Mapping[str, Form], lanes: int, n: int
+) -> list[Codes]:
+    """Element of each beat in each lane, as far as nothing repeats; where there is none, that of the first beat."""
+    tensors = [graph.tensors[name] for node in nodes for name in (*node.inputs, node.output)]
+    periods = [len(limits) for tensor in tensors for limits in (tensor.low, tensor.high)]
+    periods += [form.rows for node in nodes if (form := forms.get(node.name)) is not None]
+    for node in nodes:
+        if not isinstance(node, Requantize):
+            named = combination_parameters(node, [graph.tensors[name] for name in node.inputs])
+            periods += [len(values) for values in named.values()]
+    period = lcm(lanes, *periods)
+    beats = period // lanes if n % period == 0 else -(-n // lanes)
+    elements = np.arange(beats)[:, None] * lanes + np.arange(lanes)
+    return list(np.where(elements < n, elements, elements[:1]).T)
 
 
 def _element(stream: int, lane: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,9 @@ def form_parameters(form: Form, row: int) -> dict[str, int]:
 
     Args:
         form: the form.
-        row: channel; ignored when all channels share one row.
+        row: element; rows repeat.
     """
-    row = row if form.rows > 1 else 0
+    row %= form.rows
     match form:
         case ConstantForm():
             return {"value": int(form.value[row])}
@@ -66,9 +67,9 @@ def build_form(datapath: Datapath, word: Word, form: Form, row: int) -> Word:
         datapath: where to.
         word: x; its range is the domain.
         form: the form.
-        row: channel; ignored when all channels share one row.
+        row: element; rows repeat.
     """
-    alone = _row(form, row if form.rows > 1 else 0)
+    alone = _row(form, row)
     parameters = {name: datapath.constant(value) for name, value in form_parameters(alone, 0).items()}
     return build_form_with_parameters(datapath, word, alone, parameters)
 
@@ -99,23 +100,24 @@ def build_form_with_parameters(datapath: Datapath, word: Word, form: Form, param
 
 
 def select_rows(form: Form, rows: list[int]) -> Form:
-    """The form of some channels only, in that order; a form with one row stays."""
+    """The form of some elements only, in that order; a form with one row stays."""
     if form.rows == 1:
         return form
+    chosen = np.array(rows) % form.rows
     match form:
         case ConstantForm():
-            return replace(form, value=form.value[rows])
+            return replace(form, value=form.value[chosen])
         case ShiftForm():
-            return replace(form, left=form.left[rows], offset=form.offset[rows])
+            return replace(form, left=form.left[chosen], offset=form.offset[chosen])
         case AffineForm():
-            exceptions = tuple(form.exceptions[row] for row in rows)
-            return replace(form, multiplier=form.multiplier[rows], offset=form.offset[rows], exceptions=exceptions)
+            exceptions = tuple(form.exceptions[row] for row in chosen.tolist())
+            return replace(form, multiplier=form.multiplier[chosen], offset=form.offset[chosen], exceptions=exceptions)
         case ThresholdForm():
-            return replace(form, thresholds=form.thresholds[rows], base=form.base[rows], sign=form.sign[rows])
+            return replace(form, thresholds=form.thresholds[chosen], base=form.base[chosen], sign=form.sign[chosen])
         case StepForm():
-            return replace(form, positions=form.positions[rows], codes=form.codes[rows])
+            return replace(form, positions=form.positions[chosen], codes=form.codes[chosen])
         case TableForm():
-            return replace(form, low=form.low[rows], codes=form.codes[rows])
+            return replace(form, low=form.low[chosen], codes=form.codes[chosen])
     raise ConfigurationError(f"A form must be one of those in rtl4ml.staircase, not {type(form).__name__}")
 
 
@@ -275,12 +277,15 @@ class LaneForms:
 
     Lanes of the last beat that carry no element give 0.
 
+    What rows and limits say repeats: element e takes entry e % rows. So do the parameters, from beat to beat, as soon
+    as a whole number of beats holds a whole number of rows.
+
     Parameters:
-        form: with one row, or one for each element; None: the identity.
+        form: whose rows divide n; None: the identity.
         n: elements.
         lanes: elements a beat.
-        low: int64 (n,), lowest code of each element out.
-        high: int64 (n,), highest.
+        low: int64 (k,), lowest code of element e out at e % k.
+        high: int64 (k,), highest.
     """
 
     form: Form | None
@@ -290,14 +295,26 @@ class LaneForms:
     high: Codes
 
     @property
-    def groups(self) -> int:
-        """Beats."""
+    def beats(self) -> int:
+        """Beats of a frame."""
         return -(-self.n // self.lanes)
+
+    @property
+    def groups(self) -> int:
+        """Beats after which parameters repeat; they divide those of a frame."""
+        rows = 1 if self.form is None else self.form.rows
+        period = lcm(rows, len(self.low), len(self.high), self.lanes)
+        return period // self.lanes if self.n % period == 0 else self.beats
 
     def elements(self, lane: int) -> list[int]:
         """Element of each group in a lane; where there is none, that of the first group stands in."""
         indices = range(lane, self.groups * self.lanes, self.lanes)
         return [index if index < self.n else lane for index in indices]
+
+    def limits(self, lane: int) -> tuple[int, int]:
+        """Lowest and highest code of a lane."""
+        elements = np.array(self.elements(lane))
+        return int(self.low[elements % len(self.low)].min()), int(self.high[elements % len(self.high)].max())
 
     @property
     def parameters(self) -> list[dict[str, Codes]]:
@@ -319,5 +336,5 @@ class LaneForms:
         if self.form is not None:
             form = select_rows(self.form, elements)
             word = build_form_with_parameters(datapath, word, form, parameters)
-        word = datapath.narrow(word, int(self.low[elements].min()), int(self.high[elements].max()))
+        word = datapath.narrow(word, *self.limits(lane))
         return datapath.select(parameters["used"], word, datapath.constant(0))

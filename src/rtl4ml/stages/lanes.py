@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.hdl.fifo import CreditedFifo, beat_signature
 from rtl4ml.hdl.width_adapter import WidthAdapter
-from rtl4ml.stages.base import Codes, Stage, Timing
+from rtl4ml.stages.base import Codes, Stage
+from rtl4ml.stages.timing import Side, replayed
 
 SLOTS = 2
 """Beats that the FIFO holds: enough for the full rate, so that no `ready` passes through."""
@@ -36,16 +37,7 @@ class LanesStage(Stage):
         self.lanes_in, self.lanes_out = lanes_in, lanes_out
         self.in_shape = self.out_shape = shape
         self.multipliers = 0
-        self.timing = Timing(
-            n_in=n,
-            lanes_in=lanes_in,
-            lanes=lanes_out,
-            rounds=-(-n // lanes_out),
-            words=1,
-            passes=1,
-            depth=0,
-            slots=SLOTS,
-        )
+        self.timing = replayed([Side(n, lanes_in, lanes_out)], rounds=-(-n // lanes_out), depth=0, slots=SLOTS)
 
     def component(self) -> wiring.Component:
         """Build the hardware."""

@@ -18,15 +18,14 @@ from rtl4ml.hdl.fifo import CreditedFifo
 from rtl4ml.stages.arithmetic import build_operator
 from rtl4ml.stages.base import (
     Codes,
-    Side,
     Stage,
-    Timing,
     edge_shape,
     identifier,
     joined_words,
     stage_signature,
     take_together,
 )
+from rtl4ml.stages.timing import Side, replayed
 from rtl4ml.staircase import Form
 
 
@@ -76,7 +75,7 @@ class RegionStage(Stage):
         self.datapath = datapath = Datapath()
         words: dict[str, list[Word]] = {}
         for k, tensor in enumerate(tensors):
-            ranges = zip(tensor.low.tolist(), tensor.high.tolist(), strict=True)
+            ranges = zip(tensor.lows.tolist(), tensor.highs.tolist(), strict=True)
             words[tensor.name] = [datapath.input(_element(k, e), low, high) for e, (low, high) in enumerate(ranges)]
         for operator in chosen:
             inputs = [words[name] for name in operator.inputs]
@@ -86,17 +85,8 @@ class RegionStage(Stage):
         self.multipliers = sum(datapath.nodes[index].kind is kinds.MULTIPLY for index in live_nodes(datapath))
         self.pipeline = cut(datapath, 1000 / clock_mhz)
         depth = self.pipeline.depth
-        self.timing = Timing(
-            n_in=self.n_in,
-            lanes_in=self.lanes_in,
-            lanes=self.n_in,
-            rounds=1,
-            words=1,
-            passes=1,
-            depth=depth,
-            slots=depth + 2 if backpressure else None,
-            others=tuple(Side(t.size, beat, t.size) for t, beat in zip(tensors[1:], lanes[1:], strict=True)),
-        )
+        sides = [Side(t.size, beat, t.size) for t, beat in zip(tensors, lanes, strict=True)]
+        self.timing = replayed(sides, depth=depth, slots=depth + 2 if backpressure else None)
 
     def component(self) -> wiring.Component:
         """Build the hardware."""
@@ -106,7 +96,7 @@ class RegionStage(Stage):
         """Compute codes (N, n_out) from codes (N, n_in), one array a tensor that comes in, through the datapath."""
         inputs = {_element(k, e): part[:, e] for k, part in enumerate(codes) for e in range(part.shape[1])}
         results = self.datapath.evaluate(inputs)
-        return np.stack([np.broadcast_to(results[f"y_{e}"], len(codes[0])) for e in range(self.n_out)], axis=1)
+        return np.stack([np.broadcast_to(results[f"y_{e}"], len(codes[0])) for e in range(self.lanes_out)], axis=1)
 
 
 def _element(stream: int, index: int) -> str:
@@ -145,13 +135,13 @@ class _RegionHardware(wiring.Component):
         inputs = {
             _element(k, e): stream.payload[e]
             for k, (stream, side) in enumerate(zip(streams, stage.timing.sides, strict=True))
-            for e in range(side.n)
+            for e in range(side.lanes)
         }
         m.submodules.arithmetic = arithmetic = Module()
         outputs = lower(arithmetic, stage.datapath, stage.pipeline, inputs)
         issue = Signal()
         done = delay(m, "valid", issue, stage.timing.depth)
-        results = [outputs[f"y_{index}"] for index in range(stage.n_out)]
+        results = [outputs[f"y_{index}"] for index in range(stage.lanes_out)]
         if stage.timing.slots is None:
             take_together(m, streams, C(1))
             m.d.comb += issue.eq(valid)

@@ -138,6 +138,29 @@ def _smallest_shift(points: _Points, largest: int) -> int | None:
     return high
 
 
+def _small_multipliers(points: _Points, shift: int) -> tuple[int, int] | None:
+    """Those M for which an integer B exists that have no more bits than a multiplier takes."""
+    span = _multiplier_range(points, shift)
+    if span is None or span[0] > LARGEST_MULTIPLIER:
+        return None
+    return span[0], min(span[1], LARGEST_MULTIPLIER)
+
+
+def _largest_shift(rows: list[Staircase]) -> int:
+    """The shift up to which the steepest row's multiplier is small enough.
+
+    Args:
+        rows: row r of the r-th staircase, which rises.
+    """
+    largest = MAX_SHIFT
+    for row, staircase in enumerate(rows):
+        where, codes = staircase.positions[row], staircase.codes[row]
+        if len(where) > 1:
+            width = int(where[-1] - where[0]) * LARGEST_MULTIPLIER // int(codes[-1] - codes[0])
+            largest = min(largest, width.bit_length() - 1)
+    return largest
+
+
 def _row_exceptions(
     staircase: Staircase, row: int, m: int, b: int, shift: int, low: int, high: int
 ) -> list[tuple[int, int]] | None:
@@ -173,16 +196,13 @@ def _fit_row_with_exceptions(
     slack = 0
     while slack <= MAX_SLACK:
         points = _conditions(staircase, row, low, high, slack)
-        span = _multiplier_range(points, shift)
+        span = _small_multipliers(points, shift)
         if span is not None:
             break
         slack = max(1, slack * 2)
     else:
         return None
     best: tuple[int, int, list[tuple[int, int]]] | None = None
-    if span[0] > LARGEST_MULTIPLIER:
-        return None
-    span = span[0], min(span[1], LARGEST_MULTIPLIER)
     for m in sorted({span[0], span[1], sum(span) // 2, simplest(*span)}):
         lowest, highest = _offset_range(points, shift, m)
         for b in sorted({lowest + (highest - lowest) * i // 32 for i in range(33)}):
@@ -218,18 +238,15 @@ def fit_affine(staircase: Staircase) -> AffineForm | None:
     shift = max([s for s in shifts if s is not None], default=0)
     if any(s is None for s in shifts):
         shift = max(shift, min(MAX_SHIFT, 16 + int(np.log2(max(1, staircase.high.max() - staircase.low.min()))) // 2))
+    shift = min(shift, _largest_shift(rows))
     multiplier, offset = np.zeros(staircase.rows, np.int64), np.zeros(staircase.rows, np.int64)
     exceptions: list[tuple[tuple[int, int], ...]] = []
     for row, (p, s, rising) in enumerate(zip(points, shifts, rows, strict=True)):
         pairs: list[tuple[int, int]] = []
         if not len(rising.positions[row]):
             m, b = 0, int(rising.first[row]) << shift
-        elif s is not None:
-            span = _multiplier_range(p, shift)
-            assert span is not None
-            if span[0] > LARGEST_MULTIPLIER:
-                return None
-            m = simplest(span[0], min(span[1], LARGEST_MULTIPLIER))
+        elif s is not None and (span := _small_multipliers(p, shift)) is not None:
+            m = simplest(*span)
             b = simplest(*_offset_range(p, shift, m))
         else:
             fitted = _fit_row_with_exceptions(rising, row, shift, low, high)

@@ -14,12 +14,12 @@ class Difference:
     """Runs of x with one pair of codes each, in ascending order in each row.
 
     Parameters:
-        row: int64 (k,), the channel; 0 where all channels share one row.
+        row: int64 (k,), row of the staircases: the channel; 0 where all channels share one row.
         first: int64 (k,), lowest x of the run.
         last: int64 (k,), highest.
         code: int64 (k,), of the staircase.
         other: int64 (k,), of the other one.
-        shared: whether all channels share one row.
+        rows: of the staircases.
     """
 
     row: Codes
@@ -27,7 +27,12 @@ class Difference:
     last: Codes
     code: Codes
     other: Codes
-    shared: bool
+    rows: int
+
+    @property
+    def shared(self) -> bool:
+        """Whether all channels share one row."""
+        return self.rows == 1
 
     @property
     def count(self) -> int:
@@ -41,15 +46,15 @@ class Difference:
         """Where both staircases still differ with their codes limited to [low, high]."""
         code, other = (np.minimum(np.maximum(codes, low), high) for codes in (self.code, self.other))
         kept = code != other
-        return Difference(self.row[kept], self.first[kept], self.last[kept], code[kept], other[kept], self.shared)
+        return Difference(self.row[kept], self.first[kept], self.last[kept], code[kept], other[kept], self.rows)
 
     def other_codes(self, x: NDArray, y: NDArray) -> Codes:
         """The other staircase's codes where the staircase gave y for x, both of shape (N, n)."""
         result = y.astype(np.int64)
         for row, first, last, other in zip(self.row, self.first, self.last, self.other, strict=True):
-            channel = slice(None) if self.shared else slice(row, row + 1)
-            inside = (x[:, channel] >= first) & (x[:, channel] <= last)
-            result[:, channel][inside] = other
+            elements = slice(row, None, self.rows)
+            inside = (x[:, elements] >= first) & (x[:, elements] <= last)
+            result[:, elements][inside] = other
         return result
 
 
@@ -65,4 +70,4 @@ def difference(staircase: Staircase, other: Staircase) -> Difference:
         found += [(row, int(first[i]), int(last[i]), int(code[i]), int(theirs[i])) for i in differs]
     table = np.array(found, np.int64).reshape(-1, 5)
     row_of, first, last, code, theirs = table.T.copy()
-    return Difference(row_of, first, last, code, theirs, shared=staircase.rows == 1)
+    return Difference(row_of, first, last, code, theirs, staircase.rows)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl4ml.errors import ModelError
-from rtl4ml.formats import Codes
+from rtl4ml.formats import Codes, spread
 
 TABLE_ENTRIES = 1 << 22
 """Up to this many entries in all, the reference looks codes up in a table instead of searching the steps."""
@@ -18,8 +18,8 @@ TABLE_ENTRIES = 1 << 22
 class Staircase:
     """An integer function per channel, stored as its steps, which may go up and down.
 
-    `f(x) = first` below `positions[0]`, `codes[i]` from `positions[i]` up to the next position. Rows are channels, or
-    one row that all channels share.
+    `f(x) = first` below `positions[0]`, `codes[i]` from `positions[i]` up to the next position. Element e of a tensor
+    has the function of row `e % rows`: rows are elements of a vector, channels of a feature map, or one for all.
 
     Parameters:
         low: int64 (rows,), lowest x of the domain.
@@ -82,18 +82,19 @@ class Staircase:
         """Lowest and highest code of each channel on a part of the domain.
 
         Args:
-            low: int64 (n,), lowest x of each channel.
-            high: int64 (n,), highest.
+            low: int64 (k,), lowest x of each channel, k a multiple of the rows or a divisor.
+            high: int64 (k,), highest.
 
         Returns:
-            int64 (n,) each.
+            int64 (k,) each, or (rows,) where these are more.
         """
+        low, high = (spread(limit, max(limit.size, self.rows)) for limit in (low, high))
         if self.monotone:
             codes = np.sort(self.evaluate(np.stack([low, high])).astype(np.int64), axis=0)
             return codes[0], codes[1]
         lows, highs = np.empty(len(low), np.int64), np.empty(len(low), np.int64)
         for channel, ends in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-            row = channel if self.rows > 1 else 0
+            row = channel % self.rows
             first, last = np.searchsorted(self.positions[row], ends, side="right")
             part = self.whole(row)[first : last + 1]
             lows[channel], highs[channel] = part.min(), part.max()
@@ -175,5 +176,11 @@ class Staircase:
         return y
 
     def evaluate(self, x: NDArray) -> NDArray:
-        """Codes at integers x of shape (..., n), of any dtype; floats come back where they hold the codes exactly."""
-        return self._evaluator(x)
+        """Codes at integers x, of any dtype; floats come back where they hold the codes exactly.
+
+        Args:
+            x: of shape (..., n), n a multiple of the rows.
+        """
+        if self.rows in (1, x.shape[-1]):
+            return self._evaluator(x)
+        return self._evaluator(x.reshape(*x.shape[:-1], -1, self.rows)).reshape(x.shape)

@@ -31,6 +31,7 @@ class AloneStep:
 
     def __init__(self, step: Step, constants: dict[str, Array], opset: int):
         self.name, self.reads, self.writes = step.name, step.reads, step.writes
+        self.sources: tuple[str, ...] = ()
         self._node = Node(copy.deepcopy(step.node.proto), {"": opset})
         self._operand = step.dynamic[0]
         self._constants = {name: constants[name] for name in step.node.inputs if name in constants}

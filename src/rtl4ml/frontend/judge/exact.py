@@ -14,6 +14,7 @@ import numpy as np
 
 from rtl4ml.frontend.judge.arrays import FloatArray, IntArray
 
+_BLOCK = 2**19  # elements that are rounded at once: their terms stay in a cache, and large images in bounded memory
 _SPLITTER = 134217729.0  # 2**27 + 1: cuts 53 bits into two halves whose products are exact
 _EXACT_INTEGER = 2**53
 
@@ -70,10 +71,42 @@ def scaled(codes: IntArray, scale: list[FloatArray], addend: FloatArray | None =
     """Return `codes * sum(scale) + addend`, rounded once to float32.
 
     Args:
-        codes: int64 integers.
-        scale: float64 arrays whose exact sum is the scale (one, or a TwoProduct), broadcast against the codes.
+        codes: int64 integers, in at least one dimension.
+        scale: float64 arrays whose exact sum is the scale (one, or a TwoProduct, whose second term is the error of the
+            first), broadcast against the codes.
         addend: float64, broadcast against the codes; None adds nothing.
     """
+    whole = [codes, *scale, *([] if addend is None else [addend])]
+    shape = np.broadcast_shapes(*(array.shape for array in whole))
+    arrays = [np.broadcast_to(array, shape) for array in whole]
+    result = np.empty(shape, np.float32)
+    longest = int(np.argmax(shape))
+    step = max(1, _BLOCK * shape[longest] // max(1, result.size))
+    for start in range(0, shape[longest], step):
+        part = (slice(None),) * longest + (slice(start, start + step),)
+        first, *others = (array[part] for array in arrays)
+        result[part] = _scaled(first, others[: len(scale)], None if addend is None else others[-1])
+    return result
+
+
+def _scaled(codes: IntArray, scale: list[FloatArray], addend: FloatArray | None) -> FloatArray:
+    """`scaled` of arrays of one shape: float64 where its error cannot matter, exact terms where it could."""
+    if codes.size and (codes.max() > _EXACT_INTEGER or codes.min() < -_EXACT_INTEGER):
+        return _scaled_exactly(codes, scale, addend)
+    product = codes * scale[0]
+    value = product + (0.0 if addend is None else addend)
+    # Three roundings (scale, product, sum) of 2**-53 each, of no more than the sum of both magnitudes.
+    error = (np.abs(product) + (0.0 if addend is None else np.abs(addend))) * 2.0**-50
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        low, high = (value - error).astype(np.float32), (value + error).astype(np.float32)
+    unsure = low.view(np.int32) != high.view(np.int32)
+    if unsure.any():
+        rest = None if addend is None else addend[unsure]
+        low[unsure] = _scaled_exactly(codes[unsure], [factor[unsure] for factor in scale], rest)
+    return low
+
+
+def _scaled_exactly(codes: IntArray, scale: list[FloatArray], addend: FloatArray | None) -> FloatArray:
     if codes.size and (codes.max() > _EXACT_INTEGER or codes.min() < -_EXACT_INTEGER):
         high = codes >> 32
         integers = [high.astype(np.float64) * 2.0**32, (codes - (high << 32)).astype(np.float64)]

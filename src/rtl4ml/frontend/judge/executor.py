@@ -4,6 +4,7 @@
    input's values (weights and their quantizers, shapes) is kept.
 2. The remaining nodes are steps that run on chunks of samples (`steps.py`).
 3. Tensors with an integer quantization annotation are rounded before and after each node, as qonnx does.
+4. A tensor is forgotten after the last step that reads it, unless it was asked for: images may be large.
 """
 
 import os
@@ -77,6 +78,10 @@ class Action(Protocol):
     def writes(self) -> Sequence[str]:
         """Tensors that are there afterwards."""
 
+    @property
+    def sources(self) -> Sequence[str]:
+        """Tensors whose codes must be there."""
+
     def __call__(self, batch: Batch) -> None:
         """Do it."""
 
@@ -132,7 +137,8 @@ class Executor:
         sample = self._sample
         sample.update(self.constants)
         sample[self.input_name] = np.zeros(self.input_shape, self._dtype)
-        for node in nodes:
+        last = {name: i for i, node in enumerate(nodes) for name in (*node.outputs, *node.inputs)}
+        for i, node in enumerate(nodes):
             missing = [name for name in node.inputs if name not in sample]
             if missing:
                 raise ModelError(
@@ -149,6 +155,10 @@ class Executor:
             self.producers.update((name, step) for name in node.outputs)
             if not all(name in self.constants for name in node.outputs):
                 self._actions.append(step)
+            for name in dict.fromkeys((*node.inputs, *node.outputs)):
+                if last[name] == i and name not in self.constants:
+                    # Shape and type are all that counts from here on.
+                    sample[name] = np.broadcast_to(np.zeros((), sample[name].dtype), sample[name].shape)
 
     @property
     def quantizers(self) -> tuple[str, ...]:
@@ -194,7 +204,7 @@ class Executor:
                 want_codes=want_codes,
                 given={name: value[part].reshape(count, *self.shapes[name]) for name, value in given.items()},
             )
-            self._execute(batch)
+            self._execute(batch, chosen, codes_chosen)
             for name, tensor in tensors.items():
                 tensor[part] = batch.values[name]
             for name, code in codes.items():
@@ -213,11 +223,23 @@ class Executor:
                 f"names must be those of tensors in the file that have what is asked for, not {unknown}"
             )
 
-    def _execute(self, batch: Batch) -> None:
-        for action in self._actions:
+    def _execute(self, batch: Batch, names: Iterable[str], code_names: Iterable[str]) -> None:
+        values_end = {name: i for i, a in enumerate(self._actions) for name in (*a.writes, *a.reads)}
+        codes_end = {name: i for i, a in enumerate(self._actions) for name in (*a.writes, *a.sources)}
+        kept, codes_kept = set(names), set(code_names)
+        for i, action in enumerate(self._actions):
             self._annotations.apply(action.reads, batch.values)
             action(batch)
             self._annotations.apply(action.writes, batch.values)
+            for name in (*action.writes, *action.reads):
+                if values_end[name] == i and name not in kept:
+                    batch.values.pop(name, None)
+            for name in (*action.writes, *action.sources):
+                if codes_end[name] == i:
+                    batch.codes.pop(name, None)
+            for name in action.writes:
+                if name not in codes_kept:
+                    batch.own_codes.pop(name, None)
 
 
 class Judge(Executor):

@@ -18,12 +18,16 @@ _LARGEST_CODE = 2**15 - 1
 _SMALLEST_CODE = -(2**15)
 
 
+class NotIntegerError(Exception):
+    """A node cannot be computed from integers; the text says why."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """What the codes of a tensor mean: `(code - zero_point) * scale * alpha`, before it is rounded to float32.
 
     Attributes:
-        scale: float64, of the tensor's shape in the file.
+        scale: float64, of the tensor's shape in the file; as a view, where neighbours have the same (`shared`).
         zero_point: int64, of the same shape.
         alpha: Gemm's factor; 1 for everything else.
     """
@@ -31,6 +35,28 @@ class Grid:
     scale: FloatArray
     zero_point: IntArray
     alpha: float = 1.0
+
+
+def shared(array: Array) -> Array:
+    """The same array as a view of a small one: each axis along which nothing changes is kept once."""
+    small = array
+    for axis in range(array.ndim):
+        first = small[(slice(None),) * axis + (slice(0, 1),)]
+        if small.strides[axis] == 0 or np.array_equal(np.broadcast_to(first, small.shape), small):
+            small = first
+    return np.broadcast_to(small.copy(), array.shape)
+
+
+def uniform(array: Array, what: str, first: int = 2) -> Array:
+    """One value for all positions along the axes from `first` on, which are kept with a length of 1.
+
+    Raises:
+        NotIntegerError: there are several; `what` says of what.
+    """
+    one = array[(slice(None),) * first + (slice(0, 1),) * (array.ndim - first)]
+    if not np.array_equal(np.broadcast_to(one, array.shape), array):
+        raise NotIntegerError(f"{what} differ within an image")
+    return one
 
 
 def _power_of_two(values: FloatArray) -> float | None:

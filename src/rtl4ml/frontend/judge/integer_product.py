@@ -32,6 +32,7 @@ class IntegerProduct:
 
     def __init__(self, step: Step, constants: Mapping[str, Array], shape: tuple[int, ...]):
         self.name, self.reads, self.writes = step.name, step.reads, step.writes
+        self.sources: tuple[str, ...] = ()
         self._step, self._constants, self._shape = step, constants, shape
         names = step.node.proto.input
         self._names = dict(zip(_INPUTS[step.node.op_type], names, strict=False))

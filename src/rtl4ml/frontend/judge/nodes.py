@@ -2,7 +2,11 @@
 
 A standard node becomes a model of its own in which every input is a graph input, weights too (a weight that is an
 initializer would be packed, and multiplied by another kernel); the session is kept. A custom node is qonnx's own
-`CustomOp`.
+`CustomOp`; one of its channels-last nodes is the standard node between two transpositions, as qonnx has it, without
+its new session for every call.
+
+onnxruntime cuts the sums of a convolution and of a product of several rows into other pieces when more threads share
+them: such nodes get as many threads as qonnx's own sessions have, all others one.
 """
 
 import copy
@@ -20,6 +24,7 @@ from rtl4ml.errors import ModelError
 from rtl4ml.frontend.judge.arrays import PACKED, Array
 
 QONNX_DOMAIN = "qonnx.custom_op.general"
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 _CUSTOM_DOMAINS = ("qonnx.custom_op.", "onnx.brevitas", "finn.custom_op.")
 _OLD_DOMAINS = ("", "finn", "finn.custom_op.general")
 _OPERATORS_WITHOUT_DOMAIN = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "FloatQuant")
@@ -50,6 +55,16 @@ def _widened(array: Array) -> Array:
     return array.astype(PACKED[array.dtype.name]) if array.dtype.name in PACKED else array
 
 
+def channels_first(array: Array, axis: int = 0) -> Array:
+    """Move the channels, the last axis, to stand behind `axis`: the batch, or a weight's outputs."""
+    return np.moveaxis(array, -1, axis + 1)
+
+
+def channels_last(array: Array, axis: int = 0) -> Array:
+    """Undo `channels_first`."""
+    return np.moveaxis(array, axis + 1, -1)
+
+
 class Node:
     """One node of the file.
 
@@ -74,7 +89,9 @@ class Node:
         self._types: list[np.dtype | None] = [None] * len(self.outputs)
         # qonnx imports the module that a domain names; a file shall not choose which.
         self.custom = self.proto.domain.startswith(_CUSTOM_DOMAINS) and is_custom_op(self.proto.domain, self.op_type)
+        self.channels_last = self.custom and self.proto.domain == CHANNELS_LAST_DOMAIN
         self._sessions: dict[bool, onnxruntime.InferenceSession] = {}
+        self._standard: Node | None = None
         if self.custom:
             try:
                 self._operator = getCustomOp(self.proto, onnx_opset_version=self._version)
@@ -82,6 +99,10 @@ class Node:
                 raise ModelError(
                     f"{describe(self.proto)} must be in a version that qonnx has, not {self._version}"
                 ) from error
+        if self.channels_last:
+            standard = copy.deepcopy(self.proto)
+            standard.domain = ""
+            self._standard = Node(standard, {"": self.operator_version})
 
     @property
     def operator_version(self) -> int:
@@ -89,8 +110,11 @@ class Node:
         return int(getattr(self._operator, "onnx_opset_version", 1))
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """Value of an attribute; of a custom operator, qonnx's default where the file has none."""
-        if self.custom:
+        """Value of an attribute; of a custom operator, qonnx's default where the file has none.
+
+        Channels-last nodes hand what they have to the standard operator, whose defaults then count.
+        """
+        if self.custom and not self.channels_last:
             return self._operator.get_nodeattr(name)
         for attribute in self.proto.attribute:
             if attribute.name == name:
@@ -107,6 +131,8 @@ class Node:
         Returns:
             One array for each name in `outputs`.
         """
+        if self._standard is not None:
+            return self._execute_channels_last(self._standard, inputs)
         if self.custom:
             context = dict(inputs)
             for name in self.outputs:  # some operators look at the shape that is there
@@ -125,6 +151,18 @@ class Node:
         return [
             result if kind is None else result.astype(kind) for result, kind in zip(results, self._types, strict=True)
         ]
+
+    def _execute_channels_last(self, standard: "Node", inputs: dict[str, Array]) -> list[Array]:
+        """Run the standard operator; of a convolution, the weights are channels-last too."""
+        moved = self.inputs[: 2 if self.op_type == "Conv" else 1]
+        first = {name: channels_first(array) if name in moved else array for name, array in inputs.items()}
+        return [np.ascontiguousarray(channels_last(result)) for result in standard.execute(first)]
+
+    def _threads(self, inputs: dict[str, Array]) -> int:
+        """Threads of a session; 0 leaves the number to onnxruntime, as qonnx does."""
+        first = inputs[self.inputs[0]] if self.inputs else np.zeros(0)
+        rows = self.op_type in ("MatMul", "Gemm") and first.size > max(first.shape, default=0)
+        return 0 if rows or self.op_type in ("Conv", "ConvTranspose") else 1
 
     def _open(self, inputs: dict[str, Array], many: bool) -> onnxruntime.InferenceSession:
         """Open a session on this node alone."""
@@ -170,7 +208,8 @@ class Node:
         if self.proto.domain not in ("", "ai.onnx"):
             model.opset_import.append(helper.make_opsetid(self.proto.domain, self._version))
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = 1 if many else self._threads(inputs)
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a pool for every node: let it sleep
         options.log_severity_level = 3
         try:
             return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

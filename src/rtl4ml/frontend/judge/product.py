@@ -1,39 +1,18 @@
 """A MatMul or Gemm from integer codes: `fl32(sum * scale * alpha + beta * bias)`, the sum an integer, rounded once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from rtl4ml.errors import ModelError
 from rtl4ml.frontend.judge.arrays import Array, FloatArray, IntArray, expand
 from rtl4ml.frontend.judge.exact import scaled, two_product
-from rtl4ml.frontend.judge.grids import Grid, common_scale
+from rtl4ml.frontend.judge.grids import Grid, NotIntegerError, common_scale
+from rtl4ml.frontend.judge.operands import Operand
 from rtl4ml.frontend.judge.steps import Batch, Step
 
 _EXACT_FLOAT = 2**53
 _EXACT_INTEGER = 2**63
-
-
-class NotIntegerError(Exception):
-    """A product cannot be computed from integers; the text says why."""
-
-
-@dataclass(frozen=True)
-class Operand:
-    """One side of a product: where its codes are, the layout operators that lead from there, and its grid.
-
-    Attributes:
-        source: tensor whose codes are used; for a constant, None.
-        moves: layout operators, in order of execution.
-        codes: codes of a constant, in the operand's own shape.
-        grid: grid of the operand, in its own shape.
-    """
-
-    source: str | None
-    moves: tuple[Step, ...]
-    codes: IntArray | None
-    grid: Grid
 
 
 class _Factor:
@@ -71,10 +50,7 @@ class _Factor:
         """The whole numbers, `[count or 1, *shape]`."""
         if self.constant is not None:
             return self.constant
-        codes = batch.codes[self._operand.source or ""]
-        for move in self._operand.moves:
-            codes = move.move(codes)
-        return self._prepare(codes)
+        return self._prepare(batch.codes[self._operand.source])
 
 
 class Product:
@@ -98,6 +74,7 @@ class Product:
         gemm = node.op_type == "Gemm"
         self.name = step.name
         self.reads, self.writes = step.reads, step.writes
+        self.sources = tuple(operand.source for operand in (left, right) if operand.codes is None)
         self._shape = shape
         self._left = _Factor(left, -1, bool(gemm and node.attribute("transA", 0)))
         self._right = _Factor(right, -2, bool(gemm and node.attribute("transB", 0)))

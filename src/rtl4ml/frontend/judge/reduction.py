@@ -1,4 +1,7 @@
-"""ReduceSum and ReduceMean of a quantized tensor: an integer sum times its scale, rounded once; the mean divides it."""
+"""ReduceSum, ReduceMean and GlobalAveragePool of a quantized tensor.
+
+An integer sum times its scale, rounded once; a mean divides that by the number of terms.
+"""
 
 from collections.abc import Mapping
 
@@ -6,10 +9,11 @@ import numpy as np
 
 from rtl4ml.frontend.judge.arrays import Array
 from rtl4ml.frontend.judge.exact import scaled
-from rtl4ml.frontend.judge.product import NotIntegerError, Operand
+from rtl4ml.frontend.judge.grids import NotIntegerError
+from rtl4ml.frontend.judge.operands import Operand
 from rtl4ml.frontend.judge.steps import Batch, Step
 
-REDUCTIONS = ("ReduceSum", "ReduceMean")
+REDUCTIONS = ("ReduceSum", "ReduceMean", "GlobalAveragePool")
 
 
 class Reduction:
@@ -29,7 +33,9 @@ class Reduction:
         node = step.node
         self.name = step.name
         self.reads, self.writes = step.reads, step.writes
-        axes = node.attribute("axes")
+        self.sources = (operand.source,)
+        spatial = node.op_type == "GlobalAveragePool"
+        axes = range(2, rank) if spatial else node.attribute("axes")
         if len(step.reads) > 1:
             if step.reads[1] not in constants:
                 raise NotIntegerError("its axes depend on the input")
@@ -38,7 +44,7 @@ class Reduction:
             axes = () if node.attribute("noop_with_empty_axes", 0) else range(rank)
         self._axes = tuple(sorted({int(axis) % rank for axis in axes}))
         self._keep = bool(node.attribute("keepdims", 1))
-        self._operand, self._mean = operand, node.op_type == "ReduceMean"
+        self._operand, self._mean = operand, node.op_type != "ReduceSum"
         scale = operand.grid.scale
         first = scale[tuple(slice(0, 1) if axis in self._axes else slice(None) for axis in range(rank))]
         if not np.array_equal(np.broadcast_to(first, scale.shape), scale):
@@ -50,10 +56,7 @@ class Reduction:
 
     def __call__(self, batch: Batch) -> None:
         """Put the output's values into `batch`."""
-        codes = batch.codes[self._operand.source or ""]
-        for move in self._operand.moves:
-            codes = move.move(codes)
-        numbers = codes - self._operand.grid.zero_point
+        numbers = batch.codes[self._operand.source] - self._operand.grid.zero_point
         sums = numbers.sum(axis=tuple(axis + 1 for axis in self._axes), keepdims=self._keep)
         values = scaled(sums, [self._scale], None)
         batch.values[self.name] = values / self._count if self._mean else values

@@ -2,9 +2,10 @@
 
 Layout operators move data; Add, Sub, Mul, Div, Relu and their like are one correctly rounded operation an element, so
 that neither order nor neighbours matter; BatchNormalization is one product and one sum an element with factors that
-do not depend on the data. qonnx's quantizers are NumPy expressions of that kind. The tests compare each with single
-samples. Everything else (MatMul and Gemm above all: onnxruntime picks another kernel for one row than for many) runs
-once a sample.
+do not depend on the data. Maxima over windows and rearrangements of channels choose among values, each image by
+itself. qonnx's quantizers are NumPy expressions of that kind. The tests compare each with single
+samples. Everything else (MatMul, Gemm and Conv above all: onnxruntime picks another kernel for one row than for many,
+and cuts the sums of a lone image otherwise than those of several) runs once a sample.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"
 LAYOUT = (*RESHAPING, "Transpose")
 ELEMENTWISE = ("Cast", "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Max", "Min", "Relu", "Clip", "LeakyRelu", "PRelu")
 PER_CHANNEL = ("BatchNormalization", "QuantizeLinear", "DequantizeLinear")
+PER_IMAGE = ("MaxPool", "GlobalMaxPool", "DepthToSpace", "SpaceToDepth")
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Step:
         self.node = node
         self.name = node.outputs[0]
         self.reads, self.writes = node.inputs, node.outputs
+        self.sources: tuple[str, ...] = ()
         self._constants = {name: constants[name] for name in node.inputs if name in constants}
         self._shapes = {name: sample[name].shape for name in (*node.inputs, *node.outputs)}
         self.dynamic = [name for name in dict.fromkeys(node.inputs) if name not in constants]
@@ -111,7 +114,7 @@ class Step:
             return self._layout
         if node.op_type in ELEMENTWISE and (only_first or node.op_type != "Clip"):  # Clip's limits must be scalars
             return self._aligned
-        per_channel = node.op_type in PER_CHANNEL and node.attribute("axis", 1) not in (0, -rank)
+        per_channel = node.op_type in (*PER_CHANNEL, *PER_IMAGE) and node.attribute("axis", 1) not in (0, -rank)
         per_channel = per_channel and not node.attribute("training_mode", 0)
         if per_channel and only_first and rank > 1 and self._shapes[self.name][0] == 1:
             return self._merged

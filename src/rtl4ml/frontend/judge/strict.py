@@ -1,30 +1,43 @@
 """The judge's graph with exact products: integer codes, exact scales, one rounding to float32.
 
-Float32 sums depend on the order of their terms. Here every MatMul and Gemm of two quantized operands is
+Float32 sums depend on the order of their terms. Here every MatMul, Gemm and Conv of two quantized operands is
 
     fl32( sum_k (a[i, k] - za) * (b[k, j] - zb)  *  sa * sb * alpha  +  beta * c[i, j] )
 
-with an integer sum, the scales as the file has them, `c` the value of Gemm's third input, and one rounding of the
-exact result. An operand is quantized if Quant, IntQuant or BipolarQuant (or DequantizeLinear) made it, layout
-operators in between or not, if it is a constant that lies on a grid (`grids.py`), or if the caller gave its grid.
-Products that the file itself has in integers are summed exactly as well (`integer_product.py`).
+with an integer sum, the scales as the file has them, `c` the value of the third input of Gemm or Conv, and one rounding
+of the exact result. An operand is quantized if Quant, IntQuant or BipolarQuant (or DequantizeLinear) made it, whatever
+only carries codes in between or not (`carriers.py`), if it is a constant that lies on a grid (`grids.py`), or if the
+caller gave its grid. Averages are integer sums, rounded once and divided (`reduction.py`, `pooling.py`). Products that
+the file itself has in integers are summed exactly as well (`integer_product.py`).
 """
 
+import functools
 import os
 from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 import onnx
+from threadpoolctl import ThreadpoolController
 
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.frontend.judge.alone import OPERATORS, AloneStep
 from rtl4ml.frontend.judge.arrays import Array, FloatArray, IntArray
+from rtl4ml.frontend.judge.convolution import CONVOLUTIONS, Convolution
 from rtl4ml.frontend.judge.executor import Action, Executor, Progress
-from rtl4ml.frontend.judge.grids import Grid, recover
+from rtl4ml.frontend.judge.grids import Grid, NotIntegerError
 from rtl4ml.frontend.judge.integer_product import INTEGER_PRODUCTS, IntegerProduct
-from rtl4ml.frontend.judge.product import NotIntegerError, Operand, Product
+from rtl4ml.frontend.judge.operands import Operands
+from rtl4ml.frontend.judge.pooling import AveragePooling
+from rtl4ml.frontend.judge.product import Product
 from rtl4ml.frontend.judge.reduction import REDUCTIONS, Reduction
-from rtl4ml.frontend.judge.steps import LAYOUT, Batch, Step
+from rtl4ml.frontend.judge.resizing import LinearResize
+from rtl4ml.frontend.judge.steps import Batch, Step
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """NumPy's BLAS, whose threads can be limited."""
+    return ThreadpoolController()
 
 
 class _GridCodes:
@@ -33,6 +46,7 @@ class _GridCodes:
     def __init__(self, name: str, scale: FloatArray):
         self.name, self._scale = name, scale
         self.reads, self.writes = (name,), (name,)
+        self.sources: tuple[str, ...] = ()
 
     def __call__(self, batch: Batch) -> None:
         values = batch.values[self.name].astype(np.float64)
@@ -48,6 +62,7 @@ class _IntegerCodes:
     def __init__(self, step: Step):
         self.name, self._input = step.name, step.reads[0]
         self.reads, self.writes = step.reads, step.writes
+        self.sources: tuple[str, ...] = ()
 
     def __call__(self, batch: Batch) -> None:
         batch.codes[self.name] = batch.values[self._input].astype(np.int64)
@@ -71,7 +86,7 @@ class StrictJudge(Executor):
     Attributes:
         grids: grid of every quantizer's output and of every integer product, by tensor name.
         constant_codes: codes of the constants that a quantizer made, by tensor name.
-        products: outputs of the MatMul and Gemm nodes computed from integers.
+        products: outputs of the MatMul, Gemm, Conv and ConvTranspose nodes computed from integers.
         refused: outputs of those that are computed in float32 as by `Judge`, and why.
     """
 
@@ -96,25 +111,28 @@ class StrictJudge(Executor):
                 raise ConfigurationError(f"the grid of {name!r} must be positive float32 numbers, not {scale}")
             self.grids[name] = self._grid(name, np.asarray(scale), np.zeros((), np.int64))
         self._find_grids()
-        self._sources = frozenset(self.grids)
+        self._operands = Operands(
+            self.producers, self.constants, self.shapes, self.opset, self.grids, self.constant_codes, self._no_grid
+        )
+        steps = [action for action in self._actions if isinstance(action, Step)]
+        chosen = [(step, self._alone(step, alone) or self._exact(step) or step) for step in steps]
         actions: list[Action] = []
         if self.input_name in given:
             actions.append(_GridCodes(self.input_name, self.grids[self.input_name].scale))
-        for action in self._actions:
-            assert isinstance(action, Step)
-            actions.append(self._alone(action, alone) or self._exact(action) or action)
-            known = [name for name in action.writes if name in given]
+        for step, action in chosen:
+            actions.append(action)
+            known = [name for name in step.writes if name in given]
             actions += [_GridCodes(name, self.grids[name].scale) for name in known]
-            if not known and action.node.op_type == "DequantizeLinear" and action.name in self.grids:
-                actions.append(_IntegerCodes(action))
-        self.products = tuple(action.name for action in actions if isinstance(action, Product))
+            actions += [self._operands.carried[name] for name in step.writes if name in self._operands.carried]
+            if not known and step.node.op_type == "DequantizeLinear" and step.name in self.grids:
+                actions.append(_IntegerCodes(step))
+        self.products = tuple(action.name for action in actions if isinstance(action, Product | Convolution))
         self._actions = actions
 
     def _grid(self, name: str, scale: Array, zero_point: Array) -> Grid:
         shape = self.shapes[name]
-        return Grid(
-            np.broadcast_to(scale.astype(np.float64), shape), np.broadcast_to(zero_point, shape).astype(np.int64)
-        )
+        scale, zero_point = scale.astype(np.float64), zero_point.astype(np.int64)
+        return Grid(np.broadcast_to(scale, shape), np.broadcast_to(zero_point, shape))
 
     def _find_grids(self) -> None:
         """Note the grid, or why there is none, of every quantizer's output; and the codes of constant ones."""
@@ -155,82 +173,57 @@ class StrictJudge(Executor):
             spread[axis] = scale.size
         return scale.reshape(spread), zero_point.reshape(spread)
 
-    def _product(self, step: Step) -> Product | None:
-        """The integer product of a MatMul or Gemm node, or None, with the reason in `refused`."""
-        if step.node.op_type not in ("MatMul", "Gemm"):
-            return None
-        gemm = step.node.op_type == "Gemm"
-        left_axis = -2 if gemm and step.node.attribute("transA", 0) else -1
-        right_axis = -1 if gemm and step.node.attribute("transB", 0) else -2
-        try:
-            left = self._operand(step.reads[0], left_axis)
-            right = self._operand(step.reads[1], right_axis)
-            product = Product(step, left, right, self.constants, self.shapes[step.name])
-        except NotIntegerError as reason:
-            self.refused[step.name] = str(reason)
-            return None
-        self.grids[step.name] = product.grid
-        return product
-
     def _alone(self, step: Step, names: Container[str]) -> Action | None:
         """A chain's operator, one value at a time; None for others."""
         lonely = step.name in names and step.node.op_type in OPERATORS and step.dynamic == step.reads[:1]
         return AloneStep(step, self.constants, self.opset) if lonely else None
 
     def _exact(self, step: Step) -> Action | None:
-        """The exact sums of a node that adds integers, or None."""
-        return self._product(step) or self._reduction(step) or self._integer_product(step)
+        """The exact sums of a node that adds integers, or None: for products with the reason in `refused`."""
+        kind, shape = step.node.op_type, self.shapes[step.reads[0]] if step.reads else ()
+        if kind in INTEGER_PRODUCTS:
+            return self._integer_product(step)
+        try:
+            if kind in ("MatMul", "Gemm"):
+                return self._product(step)
+            if kind in CONVOLUTIONS:
+                convolution = Convolution(step, self._operands, self.constants, self.shapes)
+                self.grids[step.name] = convolution.grid
+                return convolution
+            if kind == "AveragePool":
+                return AveragePooling(step, self._operands, self.shapes)
+            if kind in REDUCTIONS:
+                return Reduction(step, self._operands.find(step.reads[0], -1), self.constants, len(shape))
+            if kind == "Resize" and step.node.attribute("mode", b"nearest") == b"linear":
+                resize = LinearResize(step, self._operands, self.constants, self.shapes, self.opset)
+                self.grids[step.name] = resize.grid
+                self._operands.add(step.name, resize.grid)
+                return resize
+        except NotIntegerError as reason:
+            if kind in ("MatMul", "Gemm", *CONVOLUTIONS):
+                self.refused[step.name] = str(reason)
+        return None
+
+    def _product(self, step: Step) -> Product:
+        """The integer product of a MatMul or Gemm node."""
+        gemm = step.node.op_type == "Gemm"
+        axes = (
+            -2 if gemm and step.node.attribute("transA", 0) else -1,
+            -1 if gemm and step.node.attribute("transB", 0) else -2,
+        )
+        for name in step.reads[:2]:
+            if len(self.shapes[name]) < 2:
+                raise NotIntegerError(f"operand {name!r} has fewer than 2 dimensions")
+        left, right = (self._operands.find(name, axis) for name, axis in zip(step.reads, axes, strict=False))
+        product = Product(step, left, right, self.constants, self.shapes[step.name])
+        self.grids[step.name] = product.grid
+        return product
 
     def _integer_product(self, step: Step) -> IntegerProduct | None:
         """The exact sums of an integer product with constant parameters, or None."""
-        integers = step.node.op_type in INTEGER_PRODUCTS
-        if not integers or any(n not in self.constants for n in step.reads[1:]) or len(self.shapes[step.reads[0]]) < 2:
+        if any(n not in self.constants for n in step.reads[1:]) or len(self.shapes[step.reads[0]]) < 2:
             return None
         return IntegerProduct(step, self.constants, self.shapes[step.name])
-
-    def _reduction(self, step: Step) -> Reduction | None:
-        """The integer sum of a ReduceSum or ReduceMean of a quantized tensor, or None for any other."""
-        if step.node.op_type not in REDUCTIONS:
-            return None
-        try:
-            operand = self._operand(step.reads[0], -1)
-            return Reduction(step, operand, self.constants, len(self.shapes[step.reads[0]]))
-        except NotIntegerError:
-            return None
-
-    def _operand(self, name: str, axis: int) -> Operand:
-        """Follow an operand through layout operators to where its codes are made."""
-        if len(self.shapes[name]) < 2:
-            raise NotIntegerError(f"operand {name!r} has fewer than 2 dimensions")
-        moves: list[Step] = []
-        source = name
-        while source not in self._sources:
-            if source in self._no_grid:
-                raise NotIntegerError(self._no_grid[source])
-            if source not in self.producers or self.producers[source].node.op_type not in LAYOUT:
-                return self._recovered(name, axis)
-            moves.insert(0, self.producers[source])
-            source = moves[0].reads[0]
-
-        def moved(array: Array) -> Array:
-            array = array[np.newaxis]
-            for move in moves:
-                array = move.move(array)
-            return array[0]
-
-        grid = Grid(moved(self.grids[source].scale), moved(self.grids[source].zero_point))
-        constant = self.constant_codes.get(source)
-        return Operand(source, tuple(moves), None if constant is None else moved(constant), grid)
-
-    def _recovered(self, name: str, axis: int) -> Operand:
-        """An operand without a quantizer: a constant that lies on a grid."""
-        if name not in self.constants:
-            raise NotIntegerError(f"operand {name!r} has no quantizer")
-        value = self.constants[name]
-        found = recover(value, axis) if value.dtype == np.float32 else None
-        if found is None:
-            raise NotIntegerError(f"constant {name!r} does not lie on a grid of 16 bits or fewer")
-        return Operand(None, (), found[1], Grid(found[0], np.zeros(value.shape, np.int64)))
 
     def run(
         self,
@@ -264,4 +257,6 @@ class StrictJudge(Executor):
         everything = (*self.quantizers, *self.products)
         code_names = everything if code_names is None else list(code_names)
         self._check_names(code_names, everything)
-        return self._run_chunks(x, names, code_names, given, progress, want_codes=True)
+        # Matrices are small: BLAS's own threads cost far more than they give.
+        with _blas().limit(limits=1, user_api="blas"):
+            return self._run_chunks(x, names, code_names, given, progress, want_codes=True)

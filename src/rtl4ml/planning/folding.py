@@ -1,0 +1,232 @@
+"""How much each layer's multipliers are shared: from a reuse, from an interval to keep, or from multipliers to spend.
+
+A layer's cycles are those that a frame keeps its multipliers busy. At an interval of N cycles, each layer gets the
+tile with the fewest multipliers that needs at most N, so that none is faster than it need be. Fewer multipliers never
+make a shorter interval possible, so a budget is met by bisection over the intervals at which some layer's tile changes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any
+
+import numpy as np
+
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.graph import Graph, Operator
+from rtl4ml.hdl.mac_products import ProductKind, classify
+from rtl4ml.operators import Add, Conv, Dense, Extreme, Multiply, Requantize
+from rtl4ml.planning.settings import Linear, Settings
+from rtl4ml.stages.arithmetic import combination_parameters
+from rtl4ml.stages.conv_tile import ConvTile, choose_conv_tile, tiles
+from rtl4ml.stages.reduce import reduction_of
+from rtl4ml.stages.tile import choose_tile
+from rtl4ml.staircase import AffineForm, Form
+
+Tile = tuple[int, int] | ConvTile
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How a linear layer is built.
+
+    Parameters:
+        reuse: cycles that a frame may take in it.
+        tile: its multipliers: (outputs, inputs) of a Dense; None: unrolled, constants in logic.
+        cycles: that a frame takes.
+        multipliers: of the tile and behind its accumulators.
+    """
+
+    reuse: int
+    tile: Tile | None
+    cycles: int
+    multipliers: int
+
+
+class Folder:
+    """Finds the folds of a graph's layers.
+
+    Parameters:
+        graph: the network.
+        settings: what the user asked for.
+        forms: of the staircases of multiplexed layers and of others, by node name.
+    """
+
+    def __init__(self, graph: Graph, settings: Settings, forms: Mapping[str, Form]) -> None:
+        self._graph, self._settings, self._forms = graph, settings, forms
+        # Sums over whole images are found while these come in: no tile has a part in it.
+        self._layers = [o for o in graph.operators if isinstance(o, Linear) and reduction_of(o) is None]
+        self._known: dict[tuple[str, int], Fold] = {}
+
+    def folds(self, interval: int | None = None) -> dict[str, Fold]:
+        """Folds by layer name: as the settings say it, or for an interval that a search tries.
+
+        Raises:
+            ConfigurationError: a folding that does not fit its layer, or an interval that no tile can keep.
+        """
+        return {layer.name: self._fold(layer, interval or self._settings.cycles) for layer in self._layers}
+
+    def within(self, multipliers: int) -> int:
+        """The shortest interval of at most so many multipliers.
+
+        Raises:
+            ConfigurationError: even one multiplier a layer is more.
+        """
+        candidates = self.intervals()
+        if not candidates:
+            return 1
+        least = self.spent(candidates[-1])
+        if least > multipliers:
+            raise ConfigurationError(
+                f"multipliers must be at least {least}, one a layer and those of the functions behind them, not "
+                f"{multipliers}"
+            )
+        low, high = -1, len(candidates) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.spent(candidates[middle]) <= multipliers else (middle, high)
+        return candidates[high]
+
+    def spent(self, interval: int) -> int:
+        """Multipliers of all layers, and of what stands between them, at an interval."""
+        return sum(fold.multipliers for fold in self.folds(interval).values()) + self._between(interval)
+
+    def intervals(self) -> list[int]:
+        """Intervals at which some layer's tile changes, ascending, without those that are too short for some layer."""
+        found: set[int] = set()
+        shortest = 2
+        for layer in self._layers:
+            if isinstance(layer, Conv):
+                pixels = layer.window.pixels_out
+                found.update(pixels * cycles for cycles, _, _ in tiles(layer))
+                shortest = max(shortest, pixels)
+            else:
+                found.update(_dense_cycles(*layer.weights.shape))
+        return sorted(cycles for cycles in found if cycles >= shortest)
+
+    def _fold(self, layer: Linear, interval: int | None) -> Fold:
+        given = self._settings.folding.get(layer.name)
+        if given is not None and set(given) - {"lanes"}:
+            return self._given(layer, given)
+        asked = self._settings.layer_reuse.get(layer.name) or self._settings.layer_reuse.get(type(layer).kind.lower())
+        if interval is None:
+            reuse = self._settings.reuse_of(layer)
+            shared = reuse > 1 or (layer.multiplications == 1 and self._settings.common_reuse(layer) > 1)
+        else:
+            reuse = min(asked or interval, layer.multiplications)
+            shared = (asked or interval) > 1
+        if not shared:
+            return Fold(1, None, 1, 0)
+        key = (layer.name, reuse)
+        if key not in self._known:
+            self._known[key] = self._tiled(layer, reuse, strict=interval is not None and asked is None)
+        return self._known[key]
+
+    def _tiled(self, layer: Linear, reuse: int, *, strict: bool) -> Fold:
+        finishing = self.multiplies_behind(layer)
+        if isinstance(layer, Dense):
+            n_in, n_out = layer.weights.shape
+            tile = choose_tile(n_in, n_out, reuse)
+            cycles = -(-n_out // tile[0]) * -(-n_in // tile[1])
+            products = tile[0] * tile[1] if self._multiplied(layer) else 0
+            return Fold(reuse, tile, cycles, products + finishing * tile[0])
+        pixels = layer.window.pixels_out
+        if strict and reuse < pixels and reuse < layer.multiplications:
+            raise ConfigurationError(
+                f"Interval must be at least the {pixels} output pixels of layer {layer.name!r}, or 1 (unrolled), not "
+                f"{reuse}"
+            )
+        conv_tile = choose_conv_tile(layer, max(1, reuse // pixels), finish_multipliers=finishing)
+        return self._conv_fold(layer, reuse, conv_tile)
+
+    def _conv_fold(self, layer: Conv, reuse: int, tile: ConvTile) -> Fold:
+        """One output pixel after the other. Whole kernels are hard-wired; small weights need no multipliers either."""
+        finishing = tile.finish if self.multiplies_behind(layer) else 0
+        products = 0 if tile.cycles(layer) == 1 or not self._multiplied(layer) else tile.products
+        return Fold(reuse, tile, layer.window.pixels_out * tile.cycles(layer), products + finishing)
+
+    def _multiplied(self, layer: Linear) -> bool:
+        """Whether products of a layer are made of multipliers: not those with few weights or codes."""
+        low, high = self._graph.tensors[layer.inputs[0]].range
+        values = layer.weights if layer.limits is None else layer.limits.values
+        return classify(values.reshape(-1), low, high).kind is ProductKind.MULTIPLIER
+
+    def _given(self, layer: Linear, given: Mapping[str, Any]) -> Fold:
+        """A fold in the user's words."""
+        where = f"Folding of node {layer.name!r}"
+        if isinstance(layer, Dense):
+            if not {"outputs", "inputs"}.issubset(given):
+                raise ConfigurationError(f"{where} must say outputs and inputs, not {', '.join(given)}")
+            outputs, inputs = int(given["outputs"]), int(given["inputs"])
+            n_in, n_out = layer.weights.shape
+            if outputs > n_out or inputs > n_in:
+                raise ConfigurationError(f"{where} must be at most {n_out} x {n_in}, not {outputs} x {inputs}")
+            cycles = -(-n_out // outputs) * -(-n_in // inputs)
+            products = outputs * inputs if self._multiplied(layer) else 0
+            return Fold(cycles, (outputs, inputs), cycles, products + outputs * self.multiplies_behind(layer))
+        if not {"outputs", "channels"}.issubset(given):
+            raise ConfigurationError(f"{where} must say outputs and channels, not {', '.join(given)}")
+        rows, columns = given.get("taps", (1, 1))
+        tile = ConvTile(
+            outputs=int(given["outputs"]),
+            channels=int(given["channels"]),
+            taps=(int(rows), int(columns)),
+            groups=int(given.get("groups", 1)),
+            finish=int(given.get("finish", given["outputs"])),
+        )
+        tile.check(layer)
+        fold = self._conv_fold(layer, 1, tile)
+        return Fold(fold.cycles, tile, fold.cycles, fold.multipliers)
+
+    def multiplies_behind(self, layer: Linear) -> bool:
+        """Whether the staircase that alone reads a layer multiplies by a number of each channel."""
+        readers = self._graph.consumers(layer.output)
+        return len(readers) == 1 and isinstance(readers[0], Requantize) and self._multiplies(readers[0])
+
+    def _multiplies(self, node: Operator) -> bool:
+        form = self._forms.get(node.name)
+        return isinstance(form, AffineForm) and bool(np.ptp(form.multiplier))
+
+    def _between(self, interval: int) -> int:
+        """Multipliers of elementwise nodes that stand by themselves."""
+        count = 0
+        for node in self._graph.operators:
+            if isinstance(node, Requantize):
+                maker = next((o for o in self._graph.operators if o.output == node.inputs[0]), None)
+                inside = isinstance(maker, Linear) and len(self._graph.consumers(node.inputs[0])) == 1
+                each = int(not inside and self._multiplies(node))
+            elif isinstance(node, Multiply):
+                each = 1
+            elif isinstance(node, Add | Extreme):
+                named = combination_parameters(node, [self._graph.tensors[name] for name in node.inputs])
+                each = sum(int(np.ptp(named[side]) > 0) for side in ("left", "right"))
+            else:
+                each = 0
+            tensor = self._graph.tensors[node.output]
+            count += each * lanes_for(tensor.size, tensor.channels, interval)
+        return count
+
+
+def lanes_for(n: int, channels: int, interval: int) -> int:
+    """The fewest elements a beat that bring n elements in an interval: a divisor of the channels or whole pixels.
+
+    >>> lanes_for(1024 * 16, 16, 4096)
+    4
+    """
+    least = -(-n // max(1, interval))
+    if least >= n:
+        return n
+    if least > channels:
+        return min(n, -(-least // channels) * channels)
+    return next(lanes for lanes in range(least, channels + 1) if channels % lanes == 0)
+
+
+def _dense_cycles(n_in: int, n_out: int) -> set[int]:
+    """All numbers of passes that a tile of a matrix can need."""
+    return {groups * words for groups in _quotients(n_out) for words in _quotients(n_in)}
+
+
+def _quotients(n: int) -> Iterable[int]:
+    """All values of ceil(n / k)."""
+    small = set(range(1, isqrt(n) + 1))
+    return small | {-(-n // k) for k in small}

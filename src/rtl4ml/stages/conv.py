@@ -1,0 +1,204 @@
+"""Convolutions as streams: a line buffer whose windows go through a tile of multipliers, or through adders."""
+
+import numpy as np
+from amaranth.hdl import Elaboratable, Module, Shape
+from amaranth.lib import wiring
+
+from rtl4ml.cmvm.solve import multiply_matrix
+from rtl4ml.datapath.words import Datapath, Word
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.formats import spread
+from rtl4ml.graph import Graph, Tensor
+from rtl4ml.hdl.datapath_array import DatapathPlan
+from rtl4ml.hdl.finish import Finish
+from rtl4ml.hdl.mac_plan import MacPlan
+from rtl4ml.hdl.mac_ranges import AnyWeights
+from rtl4ml.hdl.tables import shape_of_range
+from rtl4ml.hdl.window_buffer import WindowBuffer
+from rtl4ml.operators.conv import Conv, channel_limits
+from rtl4ml.stages.base import Codes, adapted_input, edge_shape, identifier
+from rtl4ml.stages.conv_tile import ConvTile
+from rtl4ml.stages.conv_words import ConvWords
+from rtl4ml.stages.forms import LaneForms
+from rtl4ml.stages.loadable import LoadableHardware, LoadableStage, slots_for
+from rtl4ml.stages.timing import Side, windowed
+from rtl4ml.staircase import Form
+
+
+class ConvStage(LoadableStage):
+    """A convolution and the staircases behind it on a tile of products, or on adders alone.
+
+    The frame goes through a line buffer. For every output pixel, words of its window are issued in the order of the
+    levels: group of channels, pass, tap row, tap column, chunk of channels. A word is issued in every cycle in which
+    the pixel's window is there and, for the last word of a pass, there is room in the FIFO for all beats of the pass.
+
+    Where the tile is the whole kernel, a window is one word, and a datapath of adders computes a pixel in every cycle.
+
+    Parameters:
+        graph: where the nodes are.
+        name: of the Conv node.
+        requantize: of the Requantize node that follows; None: the accumulators' codes are the output.
+        tile: of the kernel.
+        lanes_in: elements a beat in.
+        clock_mhz: clock frequency that the datapaths are cut for.
+        form: of the Requantize node's staircase; None without one.
+        first_address: weights and biases can be loaded at run time, and their tables lie at this address or behind it;
+            None: they stay.
+
+    Attributes:
+        conv: the node.
+        tile: as given.
+        words: what the line buffer holds and issues, and the weights in the same order.
+        element: shape of an element there: padding may have a code that no element of the input has.
+
+    Raises:
+        ConfigurationError: the tile does not fit the kernel, form and `requantize` do not go together, or weights shall
+            be loadable but the node does not say what they may become, or the tile is the whole kernel.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        name: str,
+        requantize: str | None,
+        tile: ConvTile,
+        lanes_in: int,
+        clock_mhz: float,
+        form: Form | None,
+        first_address: int | None = None,
+    ) -> None:
+        nodes = {operator.name: operator for operator in graph.operators}
+        conv = nodes[name]
+        if not isinstance(conv, Conv):
+            raise ConfigurationError(f"Node {name!r} must be a Conv, not a {conv.kind}")
+        if (form is None) != (requantize is None):
+            raise ConfigurationError(f"Form and Requantize of node {name!r} must be given together, not one of them")
+        tile.check(conv)
+        source = graph.tensors[conv.inputs[0]]
+        target_name = conv.output if requantize is None else nodes[requantize].output
+        target = graph.tensors[target_name]
+        self.name = identifier(name)
+        self.operators = (name,) if requantize is None else (name, requantize)
+        self.n_in, self.lanes_in, self.in_shape = source.size, lanes_in, edge_shape(graph, conv.inputs[0])
+        self.n_out, self.lanes_out, self.out_shape = target.size, tile.finish, edge_shape(graph, target_name)
+        self.tile = tile
+        self.conv = conv
+
+        self.words = ConvWords(conv, tile, spread(source.format.zero_point, conv.channels_in))
+        window = self.words.window
+        fills = [window.fill.min(), window.fill.max()] if window.fills else []
+        low, high = _limits_of(self.in_shape)
+        self.element = shape_of_range(min([low, *fills]), max([high, *fills]))
+        forms = LaneForms(form, target.size, tile.finish, *channel_limits(target, conv.channels_out))
+        if tile.cycles(conv) > 1:
+            self.plan = self._tile_plan(source, graph.tensors[conv.output], forms, 1000 / clock_mhz, first_address)
+            if first_address is not None:
+                self._place(self.plan, first_address)
+            self.logic_products = self.plan.logic_products
+        elif first_address is not None:
+            raise ConfigurationError(
+                f"Tile of node {name!r} must not be the whole kernel for its weights to be loaded: they are logic"
+            )
+        else:
+            self.plan = self._whole_plan(source, forms, 1000 / clock_mhz)
+        self.multipliers = self.plan.multipliers
+        depth = self.plan.depth + window.latency - 1
+        beats = self.words.beats
+        self.timing = windowed(
+            [Side(self.n_in, lanes_in, window.lanes)],
+            needs=window.needs() * window.chunks,
+            releases=window.write_waits(),
+            unit_words=window.unit_words,
+            pass_words=window.pass_words,
+            depth=depth,
+            slots=slots_for(depth, window.pass_words, int(beats.max())),
+            beats=beats,
+        )
+        self.memory_bits = {"line buffer": window.held * window.lanes * self.element.width} | self._core_bits()
+
+    def _ranges(self, tensor: Tensor) -> tuple[Codes, Codes]:
+        """Lowest and highest code of each channel under any tap, int64 (channels,) each."""
+        low, high = channel_limits(tensor, self.conv.channels_in)
+        if not self.words.window.fills:
+            return low, high
+        fill = self.words.window.fill.reshape(-1)
+        return np.minimum(low, fill), np.maximum(high, fill)
+
+    def _tile_plan(
+        self, source: Tensor, sums: Tensor, forms: LaneForms, period_ns: float, first_address: int | None
+    ) -> MacPlan:
+        conv, words = self.conv, self.words
+        any_weights = None
+        if first_address is not None:
+            if conv.limits is None:
+                raise ConfigurationError(
+                    f"Node {conv.name!r} must say what its weights may become, to let them be loaded"
+                )
+            present = words.weights(np.ones_like(conv.weights))[0] != 0  # (G, P, S)
+            low, high = (spread(limit, conv.channels_out)[words.columns] for limit in (sums.low, sums.high))
+            any_weights = AnyWeights(conv.limits.values, present, low, high)
+        weights, bias = self._arranged(conv.weights, conv.effective_bias(source))
+        low, high = (words.channels(limit) for limit in self._ranges(source))
+        return MacPlan(
+            weights=weights,
+            bias=bias,
+            low=low,
+            high=high,
+            period_ns=period_ns,
+            finish=Finish(forms.build, forms.parameters, words.beats),
+            any_weights=any_weights,
+            rounds=conv.window.pixels_out,
+        )
+
+    def _whole_plan(self, source: Tensor, forms: LaneForms, period_ns: float) -> DatapathPlan:
+        """Adders and shifts of the whole kernel, group by group, and a staircase for each output."""
+        conv = self.conv
+        rows, columns, channels, outputs = conv.weights.shape
+        taps, each = rows * columns, outputs // conv.groups
+        low, high = (np.tile(limit, taps).tolist() for limit in self._ranges(source))
+        offsets = conv.effective_bias(source)
+        datapath = Datapath()
+        sums: list[Word] = []
+        for group in range(conv.groups):
+            part = slice(group * each, (group + 1) * each)
+            matrix = conv.weights[..., part].reshape(taps * channels, each)
+            elements = np.arange(taps)[:, None] * conv.channels_in + group * channels + np.arange(channels)
+            words = [datapath.input(f"x_{s}", low[s], high[s]) for s in elements.reshape(-1).tolist()]
+            sums += multiply_matrix(datapath, words, matrix, offsets[part])
+        for lane, (word, parameters) in enumerate(zip(sums, forms.parameters, strict=True)):
+            constants = {name: datapath.constant(int(values[0])) for name, values in parameters.items()}
+            datapath.output(f"o_{lane}", forms.build(datapath, lane, word, constants))
+        return DatapathPlan(datapath, taps * conv.channels_in, period_ns)
+
+    def _arranged(self, weights: Codes, bias: Codes) -> tuple[Codes, Codes]:
+        return self.words.weights(weights), bias[self.words.columns]
+
+    def component(self) -> wiring.Component:
+        """Build the hardware."""
+        return _ConvHardware(self)
+
+    def evaluate(self, *codes: Codes) -> Codes:
+        """Compute codes (N, n_out) from codes (N, n_in) through the datapaths."""
+        parts = [self.plan.evaluate(patch) for patch in self.words.patches(codes[0])]
+        return np.concatenate([part.reshape(len(codes[0]), -1) for part in parts], axis=1)
+
+
+def _limits_of(shape: Shape) -> tuple[int, int]:
+    """Lowest and highest number of a shape."""
+    half = 1 << (shape.width - 1)
+    return (-half, half - 1) if shape.signed else (0, 2 * half - 1)
+
+
+class _ConvHardware(LoadableHardware):
+    _stage: ConvStage
+
+    def elaborate(self, platform: object) -> Elaboratable:
+        m = Module()
+        stage = self._stage
+        words = adapted_input(m, wiring.flipped(self.i), stage.in_shape, stage.timing)
+        window = stage.words.window
+        m.submodules.window = buffer = WindowBuffer(stage.element, window)
+        m.d.comb += [buffer.i.valid.eq(words.valid), words.ready.eq(buffer.i.ready)]
+        m.d.comb += [buffer.i.payload[lane].eq(words.payload[lane]) for lane in range(window.lanes)]
+        self._compute(m, buffer, stage.element, window.latency)
+        return m
