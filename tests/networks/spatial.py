@@ -1,6 +1,7 @@
 """Small convolutional files in both dialects: what goes wrong elsewhere, and what networks are otherwise made of."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import helper
 
+from rtl4ml.formats import Codes
+from rtl4ml.graph import Graph
 from tests.frontend.build import File
 from tests.frontend.images import CHANNELS_LAST, Images
 from tests.frontend.qdq_files import QdqFile
@@ -81,8 +84,8 @@ def pooled_behind(kind: str) -> File:
 def without_attributes() -> File:
     """Convolutions that say nothing at all, as the standard allows."""
     file = Images((3, 8, 7))
-    for n_in, n_out in ((3, 4), (4, 5)):
-        x = file.relu(file.add("Conv", file.start() if n_in == 3 else x, file.kernel(n_out, n_in, 3, 3)))
+    y = file.relu(file.add("Conv", file.start(), file.kernel(4, 3, 3, 3)))
+    file.relu(file.add("Conv", y, file.kernel(5, 4, 3, 3)))
     return file
 
 
@@ -261,38 +264,101 @@ def quantized_bytes() -> File:
     return file
 
 
-Case = tuple[Callable[[], File], str, tuple[dict[str, Any], ...]]
-ONE = ({"interval": 500},)
+def bipolar() -> File:
+    """Bits alone: weights and activations are -1 and +1, without padding, which would be 0."""
+    file = Images((2, 7, 6))
+    y = file.add("Conv", file.bipolar("x"), file.bipolar(file.constant(file.random.normal(size=(4, 2, 3, 3)))))
+    y = file.bipolar(file.add("Add", y, file.constant(np.reshape(file.random.normal(size=4), (4, 1, 1)))))
+    y = file.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+    file.add("Conv", y, file.bipolar(file.constant(file.random.normal(size=(3, 4, 2, 2)))))
+    return file
 
-CASES: dict[str, Case] = {
-    "dilated": (dilated, "", ({"interval": 300}, {"reuse": 5000})),
-    "depthwise_multiplier_2": (depthwise_twice, "", ({"interval": 112}, {"interval": 4000})),
-    "grouped": (grouped, "", ONE),
-    "maximum_unsigned": (lambda: padded_maximum(signed=False), "", ONE),
-    "maximum_signed": (lambda: padded_maximum(signed=True), "", ({"interval": 144},)),
-    "average_before": (lambda: pooled_before("Average"), "", ONE),
-    "average_behind": (lambda: pooled_behind("Average"), "", ONE),
-    "maximum_before": (lambda: pooled_before("Max"), "", ONE),
-    "maximum_behind": (lambda: pooled_behind("Max"), "", ONE),
-    "without_attributes": (without_attributes, "", ONE),
-    "resized": (resized, "", ({"interval": 120}, {"interval": 1000})),
-    "resized_linear": (lambda: resized((1, 1, 2, 2), "linear"), "", ONE),
-    "zero_points": (zero_points, "", ({"interval": 200},)),
-    "average_of_the_image": (averaged, "", ONE),
-    "average_with_the_border": (lambda: averaged(count_include_pad=1), "", ONE),
-    "average_ceil_mode": (lambda: averaged(ceil_mode=1), "", ONE),
-    "truncated": (truncated, "", ONE),
-    "eight_consumers": (eight_consumers, "", ({"interval": 300},)),
-    "deep_skip": (deep_skip, "", ({"interval": 126}, {"interval": 1200})),
-    "signal": (signal, "", ({"interval": 48},)),
-    "transposed": (transposed, "", ONE),
-    "u_shaped": (u_shaped, "", ({"interval": 512},)),
-    "split": (split, "", ONE),
-    "depth_to_space": (depth_to_space, "", ONE),
-    "decided_pixels": (decided_pixels, "", ONE),
-    "gated": (gated, "", ONE),
-    "padded_and_sliced": (padded_and_sliced, "", ONE),
-    "quantized_bytes": (quantized_bytes, "", ({"interval": 112},)),
-    "tiny": (tiny, "", ({"reuse": 1},)),
+
+def plain(*, last: bool) -> File:
+    """Two convolutions and a maximum; `last`: as qonnx's operators on channels that are last, weights included."""
+    shape = (8, 7, 3) if last else (3, 8, 7)
+    imports = {CHANNELS_LAST: 1, "qonnx.custom_op.general": 1}
+    file = Images(shape, seed=4, imports=imports)
+    domain = CHANNELS_LAST if last else ""
+
+    def layer(x: str, n_out: int, n_in: int, size: int, pads: int) -> str:
+        kernel = file.random.normal(size=(n_out, n_in, size, size))
+        weights = file.weights(np.moveaxis(kernel, 1, -1) if last else kernel, 0.25, 4)
+        window = {"pads": [pads] * 4, "strides": [1, 1], "dilations": [1, 1], "kernel_shape": [size, size]}
+        return file.relu(file.add("Conv", x, weights, domain=domain, group=1, **window))
+
+    y = layer(file.start(), 4, 3, 3, 1)
+    y = file.add("MaxPool", y, domain=domain, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 0, 0])
+    layer(y, 5, 4, 1, 0)
+    return file
+
+
+def random_codes(graph: Graph, count: int) -> Codes:
+    """Codes of the input, all in its range."""
+    tensor = graph.input_tensor
+    codes = np.random.default_rng(11).integers(tensor.low[0], tensor.high[0] + 1, (count, tensor.size))
+    return np.where(codes == 0, 1, codes) if tensor.format.bipolar else codes
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and how it is built.
+
+    Parameters:
+        build: makes the file.
+        operators: of its graph, in order.
+        foldings: settings of its designs.
+    """
+
+    build: Callable[[], File]
+    operators: str
+    foldings: tuple[dict[str, int], ...] = ({"interval": 500},)
+
+
+LAYER = "Conv Requantize"
+TWO = f"{LAYER} {LAYER}"
+THREE = f"{TWO} {LAYER}"
+JOINED = f"{LAYER} Add Requantize"
+
+CASES = {
+    "dilated": Case(dilated, TWO, ({"interval": 300}, {"reuse": 5000})),
+    "depthwise_multiplier_2": Case(depthwise_twice, THREE, ({"interval": 112}, {"interval": 4000})),
+    "grouped": Case(grouped, TWO),
+    "maximum_unsigned": Case(lambda: padded_maximum(signed=False), f"{LAYER} Pool {LAYER}"),
+    "maximum_signed": Case(lambda: padded_maximum(signed=True), f"{LAYER} Pool {LAYER}", ({"interval": 144},)),
+    "average_before": Case(lambda: pooled_before("Average"), TWO),
+    "average_behind": Case(lambda: pooled_behind("Average"), f"{TWO} Dense"),
+    "maximum_before": Case(lambda: pooled_before("Max"), f"Pool {LAYER}"),
+    "maximum_behind": Case(lambda: pooled_behind("Max"), f"{LAYER} Pool Dense"),
+    "without_attributes": Case(without_attributes, TWO),
+    "resized": Case(resized, f"{LAYER} Gather {LAYER}", ({"interval": 120}, {"interval": 1000})),
+    "resized_linear": Case(
+        lambda: resized((1, 1, 2, 2), "linear"), f"{LAYER} Gather {LAYER} Gather {LAYER}", ({"interval": 600},)
+    ),
+    "zero_points": Case(zero_points, TWO, ({"interval": 200},)),
+    "average_of_the_image": Case(averaged, THREE),
+    "average_with_the_border": Case(lambda: averaged(count_include_pad=1), THREE),
+    "average_ceil_mode": Case(lambda: averaged(ceil_mode=1), THREE),
+    "truncated": Case(truncated, THREE),
+    "eight_consumers": Case(eight_consumers, f"{TWO}{f' {JOINED}' * 7} {LAYER}", ({"interval": 300},)),
+    "deep_skip": Case(
+        deep_skip, f"{LAYER} {THREE} {THREE} Add Requantize {LAYER}", ({"interval": 126}, {"interval": 1200})
+    ),
+    "signal": Case(signal, f"{LAYER} Pool {LAYER} Dense", ({"interval": 48},)),
+    "transposed": Case(transposed, f"{TWO} Gather"),
+    "u_shaped": Case(
+        u_shaped,
+        f"{LAYER} Pool {LAYER} Pool {LAYER} Gather Concat {LAYER} Gather Concat {LAYER}",
+        ({"interval": 300}, {"interval": 1000}),
+    ),
+    "split": Case(split, f"{LAYER} Gather Gather {LAYER} Concat {LAYER}"),
+    "depth_to_space": Case(depth_to_space, f"{LAYER} Gather {LAYER}"),
+    "decided_pixels": Case(decided_pixels, f"{LAYER} Conv Top"),
+    "gated": Case(gated, f"{THREE} Gather Multiply Requantize {LAYER}"),
+    "padded_and_sliced": Case(padded_and_sliced, f"{LAYER} Gather Gather {LAYER}"),
+    "quantized_bytes": Case(
+        quantized_bytes, f"{TWO} Add Requantize Pool Requantize {LAYER} Dense Requantize", ({"interval": 112},)
+    ),
+    "tiny": Case(tiny, f"{LAYER} Pool Dense", ({"reuse": 1}, {"interval": 50})),
 }
-"""By name: the file, its operators in order, and foldings."""
+"""By name."""

@@ -7,7 +7,7 @@ from tests.networks.branched import MODELS, graph_of
 def kinds(name, settings):
     graph = graph_of(MODELS[name]())
     shared = {layer for layer, fold in Folder(graph, settings, {}).folds().items() if fold.tile is not None}
-    return [(g.kind, [node.kind for node in g.nodes]) for g in group(graph, shared, streams=bool(shared))]
+    return [(g.kind, [node.kind for node in g.nodes]) for g in group(graph, shared, 4, streams=bool(shared))]
 
 
 def test_all_unrolled_is_one_region():

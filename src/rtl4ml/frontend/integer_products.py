@@ -15,7 +15,7 @@ from rtl4ml.frontend.operand import Operand
 from rtl4ml.frontend.qdq_dialect import EXACT, INTEGERS
 from rtl4ml.frontend.quantizer import Rescaling, check_scale
 from rtl4ml.frontend.values import Constant, Flow
-from rtl4ml.operators import Dense
+from rtl4ml.operators import Conv, Dense
 
 TYPES = ("int8", "uint8")
 """Types of both operands and of the output, as onnxruntime has them."""
@@ -23,20 +23,21 @@ TYPES = ("int8", "uint8")
 MICROSOFT = "com.microsoft"
 
 
-def _optional(lowering: Lowering, node: onnx.NodeProto, position: int) -> NDArray | None:
+def optional(lowering: Lowering, node: onnx.NodeProto, position: int) -> NDArray | None:
+    """A constant input of a node, or None where it is left out."""
     if len(node.input) <= position or not node.input[position]:
         return None
     return np.asarray(lowering.constant(node.input[position], node).value)
 
 
 def _required(lowering: Lowering, node: onnx.NodeProto, position: int, what: str) -> NDArray:
-    value = _optional(lowering, node, position)
+    value = optional(lowering, node, position)
     if value is None:
         raise ModelError(f"{what} of node {node.name!r} ({node.op_type}) must be given, not left out")
     return value
 
 
-def _scale(lowering: Lowering, node: onnx.NodeProto, position: int, what: str, size: int = 1) -> NDArray:
+def scale_of(lowering: Lowering, node: onnx.NodeProto, position: int, what: str, size: int = 1) -> NDArray:
     """A float32 scale: one number, or `size`.
 
     Raises:
@@ -53,9 +54,9 @@ def _scale(lowering: Lowering, node: onnx.NodeProto, position: int, what: str, s
     return scale.reshape(()) if scale.size == 1 else scale.reshape(-1)
 
 
-def _zero_point(lowering: Lowering, node: onnx.NodeProto, position: int, size: int = 1) -> tuple[Codes, str | None]:
+def zero_point_of(lowering: Lowering, node: onnx.NodeProto, position: int, size: int = 1) -> tuple[Codes, str | None]:
     """A zero point, 0 where there is none, and the name of its type."""
-    value = _optional(lowering, node, position)
+    value = optional(lowering, node, position)
     if value is None:
         return np.zeros((), np.int64), None
     if value.size not in (1, size) or value.dtype.name not in TYPES:
@@ -99,16 +100,21 @@ def _accumulate(
     transposed = node.op_type == "QGemm" and bool(lowering.attributes(node).get("transB", 0))
     matrix = matrix.T if transposed else matrix
     tensor = lowering.tensors[left.source or ""]
-    zero_left, _ = _zero_point(lowering, node, zero_points[0])
-    zero_right, _ = _zero_point(lowering, node, zero_points[1], matrix.shape[1])
+    zero_left, _ = zero_point_of(lowering, node, zero_points[0])
+    zero_right, _ = zero_point_of(lowering, node, zero_points[1], matrix.shape[1])
     operand = Operand(left, tensor, np.ones(()), tensor.format.zero_point - zero_left, np.ones((), np.int64))
     codes = matrix.astype(np.int64) - zero_right
     dense = multiply(node, operand, Constant(matrix, codes, np.ones(codes.shape)))
-    _check_accumulator(lowering, node, dense)
+    check_accumulator(lowering, node, dense)
     return dense
 
 
-def _check_accumulator(lowering: Lowering, node: onnx.NodeProto, dense: Dense) -> None:
+def check_accumulator(lowering: Lowering, node: onnx.NodeProto, dense: Dense | Conv) -> None:
+    """Refuse sums that the executor's int32 does not hold.
+
+    Raises:
+        ModelError: they reach further.
+    """
     low, high = dense.infer((lowering.tensors[dense.inputs[0]],)).range
     if low < -(1 << 31) or high >= 1 << 31:
         raise ModelError(
@@ -125,10 +131,11 @@ def matmul_integer(lowering: Lowering, node: onnx.NodeProto) -> None:
     lowering.values[node.output[0]] = Flow(node.output[0], dense.output, order, integer=True)
 
 
-def _requantize(
+def requantize(
     lowering: Lowering,
     node: onnx.NodeProto,
-    dense: Dense,
+    dense: Dense | Conv,
+    order: Codes,
     product: tuple[NDArray, ...],
     output: tuple[int, int],
 ) -> None:
@@ -138,18 +145,22 @@ def _requantize(
         lowering: the import.
         node: the product.
         dense: its sums.
+        order: their layout in the file.
         product: factors of the accumulator's scale, float32, in the order in which the kernel multiplies them.
         output: positions of the output's scale and zero point.
     """
-    scale = _scale(lowering, node, output[0], "Output scale")
-    zero_point, kind = _zero_point(lowering, node, output[1])
+    scale = scale_of(lowering, node, output[0], "Output scale")
+    zero_point, kind = zero_point_of(lowering, node, output[1])
     multiplier = product[0]
     for factor in product[1:]:
         multiplier = multiplier * factor
+    multiplier = np.asarray(multiplier / scale, np.float32)
+    if multiplier.ndim:
+        # One for each output, which images have as their second dimension.
+        multiplier = multiplier.reshape(-1, *(1,) * max(0, order.ndim - 2))
     name = f"{node.output[0]}_accumulator"
     while name in lowering.names:
         name += "_"
-    order = vector_order(dense)
     lowering.append(replace(dense, name=name, output=name), order)
     quantizer = Rescaling(
         node.name,
@@ -157,13 +168,13 @@ def _requantize(
         scale,
         zero_point,
         *INTEGERS[kind or "uint8"],
-        np.asarray(multiplier / scale, np.float32),
+        multiplier,
     )
     flow = close(lowering, node, quantizer, Flow(name, name, order))
     lowering.values[node.output[0]] = replace(flow, integer=True)
 
 
-def _check_types(lowering: Lowering, node: onnx.NodeProto, weights: int, left: int, right: int) -> None:
+def check_types(lowering: Lowering, node: onnx.NodeProto, weights: int, left: int, right: int) -> None:
     """Refuse what onnxruntime has no kernel for: signed activations with unsigned weights.
 
     Raises:
@@ -184,11 +195,11 @@ def _check_types(lowering: Lowering, node: onnx.NodeProto, weights: int, left: i
 @handles("QLinearMatMul", reals=False, integers=True)
 def qlinear_matmul(lowering: Lowering, node: onnx.NodeProto) -> None:
     """Integers in, integers out."""
-    _check_types(lowering, node, 3, 2, 5)
+    check_types(lowering, node, 3, 2, 5)
     dense = _accumulate(lowering, node, 0, 3, (2, 5))
-    left = _scale(lowering, node, 1, "First scale")
-    right = _scale(lowering, node, 4, "Second scale", dense.weights.shape[1])
-    _requantize(lowering, node, dense, (left, right), (6, 7))
+    left = scale_of(lowering, node, 1, "First scale")
+    right = scale_of(lowering, node, 4, "Second scale", dense.weights.shape[1])
+    requantize(lowering, node, dense, vector_order(dense), (left, right), (6, 7))
 
 
 @handles("QGemm", domains=(MICROSOFT,), reals=False, integers=True)
@@ -203,10 +214,10 @@ def qgemm(lowering: Lowering, node: onnx.NodeProto) -> None:
         raise ModelError(
             f"transA of node {node.name!r} (QGemm) must be 0, not 1: the first operand is one vector a sample"
         )
-    _check_types(lowering, node, 3, 2, 5)
+    check_types(lowering, node, 3, 2, 5)
     dense = _accumulate(lowering, node, 0, 3, (2, 5))
     size = dense.weights.shape[1]
-    bias = _optional(lowering, node, 6)
+    bias = optional(lowering, node, 6)
     if bias is not None:
         if bias.dtype != np.int32 or bias.size not in (1, size):
             raise ModelError(
@@ -214,14 +225,14 @@ def qgemm(lowering: Lowering, node: onnx.NodeProto) -> None:
                 f"{bias.dtype}"
             )
         dense = replace(dense, bias=dense.bias + bias.astype(np.int64).reshape(-1))
-        _check_accumulator(lowering, node, dense)
+        check_accumulator(lowering, node, dense)
     alpha = np.array(attributes.get("alpha", 1.0), np.float32)
     if not np.isfinite(alpha) or alpha <= 0:
         raise ModelError(f"alpha of node {node.name!r} (QGemm) must be positive, not {alpha}")
-    left = _scale(lowering, node, 1, "First scale")
-    right = _scale(lowering, node, 4, "Second scale", size)
-    if _optional(lowering, node, 7) is not None:
-        _requantize(lowering, node, dense, (alpha, left, right), (7, 8))
+    left = scale_of(lowering, node, 1, "First scale")
+    right = scale_of(lowering, node, 4, "Second scale", size)
+    if optional(lowering, node, 7) is not None:
+        requantize(lowering, node, dense, vector_order(dense), (alpha, left, right), (7, 8))
         return
     order = vector_order(dense)
     # One rounding in the kernel's float32 product, and one in ours, as long as the sum itself is a float32.

@@ -15,6 +15,7 @@ from rtl4ml.formats import Codes, Format, InputFormat, spread, width_of
 from rtl4ml.frontend import (
     elementwise,
     host,
+    integer_convolutions,
     integer_products,
     joins,
     layout,
@@ -41,7 +42,7 @@ from rtl4ml.frontend.saturation import settle_output
 from rtl4ml.frontend.spatial import LayoutFoundError
 from rtl4ml.frontend.values import Constant, Flow, Step
 from rtl4ml.graph import Graph, HostFunction, Tensor
-from rtl4ml.operators import Dense, Requantize
+from rtl4ml.operators import Conv, Dense, Requantize
 
 OPERATORS = (
     elementwise,
@@ -58,6 +59,7 @@ OPERATORS = (
     tops,
     qdq_dialect,
     integer_products,
+    integer_convolutions,
 )
 """Modules that have put their operators into the table when they were imported."""
 
@@ -172,8 +174,9 @@ def with_free_weights(graph: Graph) -> Graph:
     Raises:
         ModelError: it came from no file, or is no longer as its file has it.
     """
-    layers = [operator for operator in graph.operators if isinstance(operator, Dense)]
-    if all(layer.limits is not None for layer in layers):
+    # What is no layer of the file, such as the sums of a pooling, never has limits.
+    layers = [operator for operator in graph.operators if isinstance(operator, Conv | Dense)]
+    if not layers or any(layer.limits is not None for layer in layers):
         return graph
     if not graph.model:
         raise ModelError(f"Graph {graph.name!r} must come from an ONNX file for its weights to be writable")

@@ -176,4 +176,6 @@ def largest(lowering: Lowering, node: onnx.NodeProto) -> None:
         columns = Window(window.pixels_out, channels, (1, channels), (1, channels))
         lowering.values[node.output[0]] = pooled(lowering, node, nested_flow, columns, (*graph_shape, 1), order)
         return
+    if graph_shape[-1] != channels:
+        graph_shape = window.pixels_out, channels  # rows are reduced: a column with its channels is one pixel
     lowering.values[node.output[0]] = pooled(lowering, node, nested_flow, window, graph_shape, order)

@@ -22,6 +22,7 @@ from rtl4ml.stages.gather import GatherStage
 from rtl4ml.stages.pool import PoolStage
 from rtl4ml.stages.reduce import ReduceStage
 from rtl4ml.stages.region import RegionStage, region_border
+from rtl4ml.stages.side_by_side import graph_with, pixels_at_once
 from rtl4ml.stages.walks import widest_word
 from rtl4ml.staircase import Form
 
@@ -36,6 +37,7 @@ class StagePlan:
         tile: of a time-multiplexed layer: (outputs, inputs), or that of a convolution; None for other stages.
         forms: of the staircases inside, by node name.
         multiplications: products an inference takes in it.
+        pixels: output pixels of a convolution side by side.
     """
 
     stage: Stage
@@ -43,6 +45,7 @@ class StagePlan:
     tile: Tile | None
     forms: dict[str, Form]
     multiplications: int
+    pixels: int = 1
 
     @property
     def interval(self) -> int:
@@ -65,7 +68,7 @@ class StagePlan:
             "operators": list(stage.operators),
             "kind": type(stage).__name__.removesuffix("Stage").lower(),
             "reuse": self.reuse,
-            "tile": describe_tile(self.tile),
+            "tile": describe_tile(self.tile, self.pixels),
             "multipliers": stage.multipliers,
             "lut_products": stage.logic_products,
             "multiplications": self.multiplications,
@@ -126,7 +129,7 @@ class Builder:
         forms = {n.name: self._form(n.staircase, multiplexed=multiplexed) for n in nodes if isinstance(n, Requantize)}
         follower = names[1] if len(names) > 1 else None
         form = None if follower is None else forms.get(follower)
-        reuse, tile = 1, None
+        reuse, tile, pixels = 1, None, 1
         stage: Stage
         if group.kind == "region":
             stage = RegionStage(self._graph, names, clock, forms, handshake, lanes_in=list(lanes))
@@ -135,7 +138,7 @@ class Builder:
         elif group.kind == "blocks":
             stage = BlocksStage(self._graph, names, getattr(first, "blocks"), clock, forms, list(lanes))  # noqa: B009
         elif isinstance(first, Concat):
-            stage = ConcatStage(self._graph, first.name, self._concat_lanes(first), list(lanes))
+            stage = ConcatStage(self._graph, first.name, self._concat_lanes(first, lanes), list(lanes))
         elif isinstance(first, Gather):
             stage = GatherStage(self._graph, first.name, self._gather_lanes(first), lanes[0])
         elif group.kind == "reduce":
@@ -148,17 +151,20 @@ class Builder:
             assert isinstance(first, Conv | Dense)
             fold = self._folds[first.name]
             reuse, tile = fold.reuse, fold.tile
-            stage = self._linear(first, follower, tile, lanes[0], form)
-        return StagePlan(stage, reuse, tile, forms, sum(node.multiplications for node in nodes))
+            stage = self._linear(first, follower, fold, lanes[0], form)
+            pixels = fold.pixels
+        return StagePlan(stage, reuse, tile, forms, sum(node.multiplications for node in nodes), pixels)
 
-    def _linear(
-        self, layer: Conv | Dense, follower: str | None, tile: Tile | None, lanes: int, form: Form | None
-    ) -> Stage:
+    def _linear(self, layer: Conv | Dense, follower: str | None, fold: Fold, lanes: int, form: Form | None) -> Stage:
         clock = self._settings.clock_mhz
         address = self._address if self._settings.weights == "writable" else None
         stage: DenseStage | ConvStage
+        tile = fold.tile
         if isinstance(tile, ConvTile):
-            stage = ConvStage(self._graph, layer.name, follower, tile, lanes, clock, form, address)
+            graph = self._graph
+            if isinstance(layer, Conv) and fold.pixels > 1:
+                graph = graph_with(graph, pixels_at_once(layer, fold.pixels))
+            stage = ConvStage(graph, layer.name, follower, tile, lanes, clock, form, address)
         else:
             assert tile is not None
             stage = DenseStage(self._graph, layer.name, follower, tile, lanes, clock, form, address)
@@ -218,16 +224,20 @@ class Builder:
         _, _, taps, lanes = min(found)
         return lanes, taps
 
-    def _concat_lanes(self, node: Concat) -> int:
-        """Words that go through one after the other where the interval leaves the time, else blocks side by side."""
+    def _concat_lanes(self, node: Concat, lanes: Sequence[int]) -> int:
+        """Words that go through one after the other where the interval leaves the time, else blocks side by side.
+
+        A stream whose turn it is not has one word ready and waits, however long its beats take to fill the next.
+        """
         given = self._given(node.name)
         if given is not None:
             return given
         sizes = [self._graph.tensors[name].size // node.blocks for name in node.inputs]
         wanted = -(-sum(sizes) * node.blocks // max(1, self._interval))
-        for lanes in range(wanted, min(sizes) + 1):
-            if all(size % lanes == 0 for size in sizes):
-                return lanes
+        for word in range(wanted, min(sizes) + 1):
+            cycles = sum(-(-size // min(word, beat)) for size, beat in zip(sizes, lanes, strict=True))
+            if all(size % word == 0 for size in sizes) and cycles * node.blocks <= self._interval:
+                return word
         pixels = min(node.blocks, -(-wanted // sum(sizes)))
         return sum(sizes) * next(p for p in range(pixels, node.blocks + 1) if node.blocks % p == 0)
 

@@ -9,8 +9,10 @@ from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.staircase import AffineForm, ConstantForm, Form, ShiftForm, StepForm, TableForm, ThresholdForm
 
 
-def describe_tile(tile: Tile | None) -> dict[str, Any] | None:
-    """A tile in plain types, as a folding has it."""
+def describe_tile(tile: Tile | None, pixels: int = 1) -> dict[str, Any] | None:
+    """A tile in plain types, as a folding has it; of several output pixels side by side their number says all."""
+    if pixels > 1:
+        return {"pixels": pixels}
     if isinstance(tile, ConvTile):
         return {
             "outputs": tile.outputs,

@@ -18,8 +18,9 @@ from rtl4ml.hdl.mac_products import ProductKind, classify
 from rtl4ml.operators import Add, Conv, Dense, Extreme, Multiply, Requantize
 from rtl4ml.planning.settings import Linear, Settings
 from rtl4ml.stages.arithmetic import combination_parameters
-from rtl4ml.stages.conv_tile import ConvTile, choose_conv_tile, tiles
+from rtl4ml.stages.conv_tile import ConvTile, choose_conv_tile, tiles, whole_tile
 from rtl4ml.stages.reduce import reduction_of
+from rtl4ml.stages.side_by_side import counts, pixels_at_once
 from rtl4ml.stages.tile import choose_tile
 from rtl4ml.staircase import AffineForm, Form
 
@@ -35,12 +36,14 @@ class Fold:
         tile: its multipliers: (outputs, inputs) of a Dense; None: unrolled, constants in logic.
         cycles: that a frame takes.
         multipliers: of the tile and behind its accumulators.
+        pixels: output pixels of a convolution side by side.
     """
 
     reuse: int
     tile: Tile | None
     cycles: int
     multipliers: int
+    pixels: int = 1
 
 
 class Folder:
@@ -99,7 +102,7 @@ class Folder:
             if isinstance(layer, Conv):
                 pixels = layer.window.pixels_out
                 found.update(pixels * cycles for cycles, _, _ in tiles(layer))
-                shortest = max(shortest, pixels)
+                shortest = max(shortest, pixels, layer.window.pixels_in)
             else:
                 found.update(_dense_cycles(*layer.weights.shape))
         return sorted(cycles for cycles in found if cycles >= shortest)
@@ -119,10 +122,10 @@ class Folder:
             return Fold(1, None, 1, 0)
         key = (layer.name, reuse)
         if key not in self._known:
-            self._known[key] = self._tiled(layer, reuse, strict=interval is not None and asked is None)
+            self._known[key] = self._tiled(layer, reuse)
         return self._known[key]
 
-    def _tiled(self, layer: Linear, reuse: int, *, strict: bool) -> Fold:
+    def _tiled(self, layer: Linear, reuse: int) -> Fold:
         finishing = self.multiplies_behind(layer)
         if isinstance(layer, Dense):
             n_in, n_out = layer.weights.shape
@@ -131,19 +134,27 @@ class Folder:
             products = tile[0] * tile[1] if self._multiplied(layer) else 0
             return Fold(reuse, tile, cycles, products + finishing * tile[0])
         pixels = layer.window.pixels_out
-        if strict and reuse < pixels and reuse < layer.multiplications:
-            raise ConfigurationError(
-                f"Interval must be at least the {pixels} output pixels of layer {layer.name!r}, or 1 (unrolled), not "
-                f"{reuse}"
-            )
+        if reuse < max(pixels, layer.window.pixels_in) and layer.limits is None:
+            return self._wide_fold(layer, reuse, reuse)
         conv_tile = choose_conv_tile(layer, max(1, reuse // pixels), finish_multipliers=finishing)
         return self._conv_fold(layer, reuse, conv_tile)
+
+    def _wide_fold(self, layer: Conv, reuse: int, most: int) -> Fold:
+        """Several output pixels a cycle, hard-wired: as few as keep to `most` cycles."""
+        for pixels in counts(layer):
+            window = pixels_at_once(layer, pixels).window
+            cycles = max(window.pixels_in, window.pixels_out)
+            if cycles <= most:
+                break
+        wide = pixels_at_once(layer, pixels)
+        finishing = wide.channels_out if self.multiplies_behind(layer) else 0
+        return Fold(reuse, whole_tile(wide), cycles, finishing, pixels)
 
     def _conv_fold(self, layer: Conv, reuse: int, tile: ConvTile) -> Fold:
         """One output pixel after the other. Whole kernels are hard-wired; small weights need no multipliers either."""
         finishing = tile.finish if self.multiplies_behind(layer) else 0
         products = 0 if tile.cycles(layer) == 1 or not self._multiplied(layer) else tile.products
-        return Fold(reuse, tile, layer.window.pixels_out * tile.cycles(layer), products + finishing)
+        return Fold(reuse, tile, tile.frame_cycles(layer), products + finishing)
 
     def _multiplied(self, layer: Linear) -> bool:
         """Whether products of a layer are made of multipliers: not those with few weights or codes."""
@@ -164,8 +175,18 @@ class Folder:
             cycles = -(-n_out // outputs) * -(-n_in // inputs)
             products = outputs * inputs if self._multiplied(layer) else 0
             return Fold(cycles, (outputs, inputs), cycles, products + outputs * self.multiplies_behind(layer))
-        if not {"outputs", "channels"}.issubset(given):
+        if "pixels" not in given and not {"outputs", "channels"}.issubset(given):
             raise ConfigurationError(f"{where} must say outputs and channels, not {', '.join(given)}")
+        if "pixels" in given:
+            possible = counts(layer)
+            if given["pixels"] not in possible:
+                raise ConfigurationError(
+                    f"pixels of node {layer.name!r} must be one of {', '.join(map(str, possible))}, not "
+                    f"{given['pixels']}"
+                )
+            window = pixels_at_once(layer, int(given["pixels"])).window
+            cycles = max(window.pixels_in, window.pixels_out)
+            return self._wide_fold(layer, cycles, cycles)
         rows, columns = given.get("taps", (1, 1))
         tile = ConvTile(
             outputs=int(given["outputs"]),

@@ -7,6 +7,7 @@ from rtl4ml.graph import Graph, Operator, Tensor
 from rtl4ml.operators import Concat, Conv, Dense, Gather, Pool, Requantize, Top
 from rtl4ml.stages.arithmetic import ELEMENTWISE
 from rtl4ml.stages.reduce import reduction_of
+from rtl4ml.stages.walks import widest_word
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,13 @@ FINISHED = ("dense", "conv", "reduce", "pool")
 """Kinds of stages that take the staircase behind them in."""
 
 
-def group(graph: Graph, multiplexed: Collection[str], *, streams: bool) -> list[Group]:
+def group(graph: Graph, multiplexed: Collection[str], interval: int, *, streams: bool) -> list[Group]:
     """Groups in topological order.
 
     1. Where nothing streams, everything joins as far as rule 3 lets it: whole frames, nothing shared.
     2. A multiplexed layer, a pooling, and whatever moves elements of feature maps or decides between their channels
-       stands alone; layers and poolings with their staircase if nothing else reads what they make.
+       stands alone; layers and poolings with their staircase if nothing else reads what they make. Unless the interval
+       is too short for it to go through pixel by pixel: then it stays with the others.
     3. Every other node joins the group of its consumers if that is one group and none of 2; so branches that meet again
        without leaving stand in one datapath.
     4. A group of elementwise nodes takes a few elements a beat, where anything streams. So nodes that need whole
@@ -42,12 +44,13 @@ def group(graph: Graph, multiplexed: Collection[str], *, streams: bool) -> list[
     Args:
         graph: the network.
         multiplexed: names of the layers whose multipliers are shared.
+        interval: cycles a frame.
         streams: whether frames come in several beats anywhere: not where everything is unrolled.
     """
     found: dict[str, list[Operator]] = {}
     kinds: dict[str, str] = {}
     for operator in graph.operators if streams else ():
-        kind = _kind(graph, operator, multiplexed)
+        kind = _kind(graph, operator, multiplexed, interval)
         if kind is None:
             continue
         nodes: list[Operator] = [operator]
@@ -86,20 +89,22 @@ def group(graph: Graph, multiplexed: Collection[str], *, streams: bool) -> list[
     return sorted(result, key=lambda found_group: place[found_group.nodes[-1].name])
 
 
-def _kind(graph: Graph, operator: Operator, multiplexed: Collection[str]) -> str | None:
+def _kind(graph: Graph, operator: Operator, multiplexed: Collection[str], interval: int) -> str | None:
     """Kind of a node that stands alone; None for others."""
     if isinstance(operator, Conv | Pool) and reduction_of(operator) is not None:
-        return "reduce"
+        return "reduce" if operator.window.pixels_in <= interval else None
     if isinstance(operator, Conv | Dense):
         return operator.kind.lower() if operator.name in multiplexed else None
     if isinstance(operator, Pool):
-        return "pool"
+        return "pool" if max(operator.window.pixels_in, operator.window.pixels_out) <= interval else None
     maps = any(is_feature_map(graph.tensors[name]) for name in (*operator.inputs, operator.output))
     if isinstance(operator, Gather):
-        return "gather" if maps else None
+        size = graph.tensors[operator.inputs[0]].size
+        words = max(size, len(operator.indices)) // widest_word(operator.indices, size)
+        return "gather" if maps and words <= interval else None
     if isinstance(operator, Concat):
         return "concat" if maps else None
-    return "blocks" if isinstance(operator, Top) and operator.blocks > 1 else None
+    return "blocks" if isinstance(operator, Top) and 1 < operator.blocks <= interval else None
 
 
 def is_feature_map(tensor: Tensor) -> bool:

@@ -123,7 +123,7 @@ class Plan:
             stage = planned.stage
             if not stage.operators:
                 continue
-            tile = describe_tile(planned.tile)
+            tile = describe_tile(planned.tile, planned.pixels)
             if tile is not None:
                 nodes[stage.operators[0]] = tile
             elif isinstance(stage, PoolStage):
@@ -230,7 +230,7 @@ class _Planner:
         )
         if wanted == 1 and streams:
             wanted = settings.reuse
-        groups = group(graph, shared, streams=streams)
+        groups = group(graph, shared, wanted, streams=streams)
         if settings.weights == "writable":
             _check_writable(groups)
         if not self._force:
@@ -300,12 +300,14 @@ def _check_time(groups: list[Group], folds: dict[str, Fold]) -> None:
         for node in found.nodes:
             if not isinstance(node, Dense | Conv) or found.kind == "reduce":
                 continue
-            tile = folds[node.name].tile
-            if tile is not None and not (
-                isinstance(node, Conv) and isinstance(tile, ConvTile) and tile.cycles(node) == 1
-            ):
+            fold = folds.get(node.name)
+            tile = None if fold is None else fold.tile
+            # Whole kernels and wider ones are adders; other tiles are multipliers.
+            if tile is not None and not (isinstance(tile, ConvTile) and tile.products >= node.weights.size):
                 continue
-            copies = node.window.pixels_out if isinstance(node, Conv) and tile is None else 1
+            copies = 1 if fold is None else fold.pixels
+            if isinstance(node, Conv) and tile is None:
+                copies = node.window.pixels_out
             matrix = node.weights.reshape(-1, node.weights.shape[-1])
             estimate = solving_seconds(matrix) * copies
             if estimate > PATIENCE_SECONDS:

@@ -24,7 +24,7 @@ WEIGHTS = ("fixed", "writable")
 GOALS = ("interval", "fps", "latency", "multipliers")
 """What planning can be asked to meet, instead of a reuse."""
 
-FOLDS = ("reuse", "outputs", "inputs", "channels", "taps", "groups", "finish", "lanes")
+FOLDS = ("reuse", "outputs", "inputs", "channels", "taps", "groups", "finish", "lanes", "pixels")
 """What a folding can say of a node."""
 
 

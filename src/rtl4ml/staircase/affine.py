@@ -161,23 +161,30 @@ def _largest_shift(rows: list[Staircase]) -> int:
     return largest
 
 
+def _crossings(staircase: Staircase, row: int) -> tuple[Codes, Codes]:
+    """Where a rising row reaches each of its codes but the lowest, and these codes."""
+    whole = np.concatenate([staircase.first[row : row + 1], staircase.codes[row]])
+    return np.repeat(staircase.positions[row], np.diff(whole)), np.arange(whole[0] + 1, whole[-1] + 1)
+
+
+def _moved(at: Codes, code: Codes, m: int, b: Codes, shift: int) -> Codes:
+    """How much later than at `at` lines reach the codes, int64 (lines, codes): one line for each offset b."""
+    return -(-((code << shift) - b[:, None]) // m) - at
+
+
 def _row_exceptions(
     staircase: Staircase, row: int, m: int, b: int, shift: int, low: int, high: int
 ) -> list[tuple[int, int]] | None:
     """Where the line's code is not the row's, or None when that is more than MAX_EXCEPTIONS."""
-    where = staircase.positions[row]
-    whole = np.concatenate([staircase.first[row : row + 1], staircase.codes[row]])
-    if m <= 0:
+    at, code = _crossings(staircase, row)
+    later = _moved(at, code, m, np.array([b]), shift)[0]
+    if np.abs(later).max() > MAX_EXCEPTIONS:
         return None
     found: set[int] = set()
-    for position, before, after in zip(where.tolist(), whole[:-1].tolist(), whole[1:].tolist(), strict=True):
-        for code in range(before + 1, after + 1):
-            crossing = -(-((code << shift) - b) // m)
-            if abs(crossing - position) > MAX_EXCEPTIONS:
-                return None
-            found.update(range(min(crossing, position), max(crossing, position)))
-        if len(found) > MAX_EXCEPTIONS:
-            return None
+    for where, by in zip(at[later != 0].tolist(), later[later != 0].tolist(), strict=True):
+        found.update(range(where, where + by) if by > 0 else range(where + by, where))
+    if len(found) > MAX_EXCEPTIONS:
+        return None
     inside = np.array(sorted(x for x in found if staircase.low[row] <= x <= staircase.high[row]), np.int64)
     codes = staircase.at(row, inside)
     line = np.clip((inside * m + b) >> shift, low, high)
@@ -203,12 +210,14 @@ def _fit_row_with_exceptions(
     else:
         return None
     best: tuple[int, int, list[tuple[int, int]]] | None = None
-    for m in sorted({span[0], span[1], sum(span) // 2, simplest(*span)}):
+    at, code = _crossings(staircase, row)
+    for m in sorted({simplest(*span), *(span[0] + (span[1] - span[0]) * i // 16 for i in range(17))} - {0}):
         lowest, highest = _offset_range(points, shift, m)
-        for b in sorted({lowest + (highest - lowest) * i // 32 for i in range(33)}):
-            pairs = _row_exceptions(staircase, row, m, b, shift, low, high)
-            if pairs is not None and (best is None or len(pairs) < len(best[2])):
-                best = (m, b, pairs)
+        offsets = lowest + (highest - lowest) * np.arange(33) // 32
+        b = int(offsets[np.abs(_moved(at, code, m, offsets, shift)).sum(axis=1).argmin()])
+        pairs = _row_exceptions(staircase, row, m, b, shift, low, high)
+        if pairs is not None and (best is None or len(pairs) < len(best[2])):
+            best = (m, b, pairs)
     return best
 
 
