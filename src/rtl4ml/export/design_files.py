@@ -86,12 +86,14 @@ def _comment(graph: Graph, planned: StagePlan) -> str:
 
 
 def _frames_in_flight(plan: Plan) -> int:
-    """Most frames inside at once: each stage holds two in its store, one in its adapter, more in pipeline and FIFO."""
+    """Most frames inside at once: each stage holds two in its store, one in its adapter, more in buffers and FIFO."""
     frames = 2 + sum(-(-fifo.depth // plan.network.beats(fifo.branch.tensor)) + 1 for fifo in plan.fifos)
     for planned in plan.stages:
         timing = planned.stage.timing
         in_pipeline = timing.depth // max(1, planned.interval) + 1
-        frames += 3 + in_pipeline + -(-(timing.slots or 0) // timing.beats_out)
+        frame_bits = planned.stage.n_in * planned.stage.in_shape.width
+        buffered = -(-planned.stage.memory_bits.get("line buffer", 0) // max(1, frame_bits))
+        frames += 3 + buffered + in_pipeline + -(-(timing.slots or 0) // timing.beats_out)
     return frames
 
 

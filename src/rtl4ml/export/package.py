@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -63,9 +64,18 @@ FOLDING_COMMENT = """# How the layers of this IP are folded. Edited or not, it c
 """
 
 
-def write(
-    target: Path, verilog: Mapping[str, str], metadata: Mapping[str, object], folding: Mapping[str, object]
-) -> Path:
+def folding_text(folding: Mapping[str, Any]) -> str:
+    """Settings as YAML, a line for each node."""
+
+    def line(key: str, value: object) -> str:
+        return yaml.safe_dump({key: value}, default_flow_style=True, sort_keys=False, width=1 << 20).strip()[1:-1]
+
+    lines = [line(key, value) for key, value in folding.items() if key != "folding"]
+    nodes = [f"  {line(name, fold)}" for name, fold in folding["folding"].items()]
+    return FOLDING_COMMENT + "\n".join([*lines, "folding:" if nodes else "folding: {}", *nodes]) + "\n"
+
+
+def write(target: Path, verilog: Mapping[str, str], metadata: Mapping[str, object], folding: Mapping[str, Any]) -> Path:
     """Write the IP: `rtl/*.v`, `metadata.json` and `folding.yaml`.
 
     Args:
@@ -86,6 +96,5 @@ def write(
             (folder / "rtl" / name).write_text(text, encoding="utf-8")
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (folder / "metadata.json").write_text(text + "\n", encoding="utf-8")
-        settings = yaml.safe_dump(dict(folding), sort_keys=False, default_flow_style=None, width=120)
-        (folder / "folding.yaml").write_text(FOLDING_COMMENT + settings, encoding="utf-8")
+        (folder / "folding.yaml").write_text(folding_text(folding), encoding="utf-8")
     return target
