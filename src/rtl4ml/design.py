@@ -29,6 +29,7 @@ from rtl4ml.report.verification import Verification, coverage
 from rtl4ml.simulation import cocotb_bench, rtl_check, stimuli
 from rtl4ml.simulation.native import NativeSimulation
 from rtl4ml.simulation.ports import LoadPort, Ports, axis_ports, pipeline_ports
+from rtl4ml.synthesis.measure import Synthesis, synthesize_design
 from rtl4ml.yosys import yosys_version
 
 Progress = Callable[[str, int, int], None]
@@ -259,6 +260,34 @@ class Design:
         target = Path(folder) / self.name
         package.check_target(target)
         return package.write(target, self.verilog, self.metadata(), self.plan.folding())
+
+    def synthesize(
+        self,
+        target: str,
+        *,
+        stages: bool = True,
+        seeds: int = 1,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Synthesis:
+        """Cells and clock on a device, out of context: every port registered, no pads; nothing of that is counted.
+
+        Args:
+            target: a part of Lattice (`"ecp5-25f"`, `"ice40-up5k"`, ...), which is placed and routed for the design's
+                clock, or a family (`"xcup"`, `"xc7"`, `"ecp5"`, `"ice40"`), for which cells are counted only.
+            stages: measure each stage by itself too.
+            seeds: placements of each; the fastest counts.
+            jobs: runs at a time; None: as many as there are processors.
+            progress: called with (what, runs done, runs in all).
+
+        Raises:
+            ConfigurationError: an unknown target, no seeds, no jobs.
+            ToolError: a tool is missing, or the design does not fit the part.
+        """
+        clock_mhz = self.plan.settings.clock_mhz
+        return synthesize_design(
+            self.verilog, self.name, self.ports.clock, target, clock_mhz, stages, seeds, jobs, progress
+        )
 
     def with_weights(self, weights: Mapping[str, ArrayLike], biases: Mapping[str, ArrayLike] | None = None) -> Graph:
         """The graph that the hardware computes once these weights are loaded; see `weight_words`."""

@@ -57,6 +57,12 @@ def test_inspect_with_an_input_format(model):
     assert found["tensors"][0]["format"] == "uint<6> x 0.0625"
 
 
+def test_inspect_with_an_input_shape(model):
+    status, out, err = run("inspect", model, "--json", "--input-shape", "1,6")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["tensors"][0]["shape"] == [6]
+
+
 def test_build(model, tmp_path):
     status, out, err = run("build", model, "-o", tmp_path / "out", "--reuse", 5)
     assert (status, err) == (0, "")
@@ -110,6 +116,7 @@ ERRORS = [
     (("--reuse", "fc9=2"), "Layer of a reuse must be one of 'fc0', 'fc1', or a kind of layer ('dense'), not 'fc9'"),
     (("--reuse", "fc1=21"), "reuse of layer 'fc1' must be at most its 20 multiplications, not 21"),
     (("--lanes", "7"), "lanes must be at most the 6 elements of the input, not 7"),
+    (("--input-shape", "1x6"), "Input shape must be whole numbers with commas between them, not '1x6'"),
     (("--clock", "0"), "clock_mhz must be a number from 1 to 2000, not 0.0"),
     (
         ("--name", "a-b"),

@@ -241,17 +241,13 @@ def test_errors(tmp_path):
     )
     file = Images((3, 6, 5))
     file.conv(file.start(), 4, 3, 3, 3, kernel_shape=[3, 2])
-    refused(
-        file, tmp_path, "kernel_shape of node 'Conv_2' (Conv) must be that of the weights, [3, 3], not [3, 2]"
-    )
+    refused(file, tmp_path, "kernel_shape of node 'Conv_2' (Conv) must be that of the weights, [3, 3], not [3, 2]")
     file = Images((3, 6, 5))
     file.add("Conv", file.start(), file.kernel(4, 3, 3, 3), file.constant([1.0, 2.0]))
     refused(file, tmp_path, "Bias of node 'Conv_2' (Conv) must have 4 elements, not 2")
     file = Images((3, 6))
     file.conv(file.start(), 4, 3, 3, 3)
-    refused(
-        file, tmp_path, "Kernel of node 'Conv_2' (Conv) must have 1 dimensions, as its input has, not 2"
-    )
+    refused(file, tmp_path, "Kernel of node 'Conv_2' (Conv) must have 1 dimensions, as its input has, not 2")
     file = Images((2, 6, 5))
     x = file.add("Add", file.start(0.25), file.constant(0.125))
     file.conv(x, 4, 2, 3, 3, pads=[1, 1, 1, 1])
@@ -297,7 +293,12 @@ def test_transposed(tmp_path, case, bias):
     shape, each, kernel, attributes = case
     file = Images(shape)
     outputs = each * attributes.get("group", 1)
-    w = file.kernel(shape[0], each, *kernel, scale=0.25 if bias else np.reshape(0.25 * 2.0 ** np.arange(each), (1, -1, *(1,) * len(kernel))))
+    w = file.kernel(
+        shape[0],
+        each,
+        *kernel,
+        scale=0.25 if bias else np.reshape(0.25 * 2.0 ** np.arange(each), (1, -1, *(1,) * len(kernel))),
+    )
     inputs = [file.start(0.25, 4, 3.0), w, *([file.constant(file.random.normal(size=outputs))] if bias else [])]
     file.relu(file.add("ConvTranspose", *inputs, **attributes))
     graph = proven(file, tmp_path)

@@ -95,6 +95,4 @@ def test_errors(tmp_path):
         file.constant([1, 2], np.int32),
     ]
     file.add("QLinearConv", *names)
-    refused(
-        file, tmp_path, "Bias of node 'QLinearConv_0' (QLinearConv) must have 4 elements of int32, not 2 of int32"
-    )
+    refused(file, tmp_path, "Bias of node 'QLinearConv_0' (QLinearConv) must have 4 elements of int32, not 2 of int32")

@@ -147,6 +147,25 @@ def test_channels_last_operators(tmp_path):
     proven(file, tmp_path, kinds="Pool Requantize")
 
 
+def test_relu_of_codes_needs_no_quantizer(tmp_path):
+    for kind in ("MaxPool", "AveragePool"):
+        file = Images((2, 6, 5))
+        x = file.add("Relu", file.start(0.3, 4, 1.0))
+        y = file.add(kind, x, kernel_shape=[2, 2])
+        y = file.quant(y, 0.25, 5) if kind == "AveragePool" else y
+        finished(file, y, 2)
+        file.add("Concat", file.nodes[-1].output[0], file.relu(file.conv(x, 3, 2, 2, 2)), axis=1)
+        proven(file, tmp_path)
+
+
+def test_an_average_at_the_output(tmp_path):
+    for node, more in (("GlobalAveragePool", {}), ("AveragePool", {"kernel_shape": [2, 2], "pads": [1, 0, 0, 1]})):
+        file = Images((2, 6, 5))
+        file.add(node, file.relu(file.conv(file.start(0.3), 4, 2, 3, 3)), **more)
+        graph = proven(file, tmp_path, kinds="Conv Requantize Conv")
+        assert graph.epilogue.description == ("Div",)
+
+
 @pytest.mark.parametrize("keep", [0, 1])
 @pytest.mark.parametrize("axes", [[2, 3], [2], [3], [1], [1, 2, 3], [1, 3], [-1, -2]])
 @pytest.mark.parametrize("kind", ["ReduceMean", "ReduceSum", "ReduceMax"])
@@ -189,9 +208,7 @@ def test_errors(tmp_path):
     )
     file = Images((3, 6, 5))
     file.add("MaxPool", file.start(), kernel_shape=[2])
-    refused(
-        file, tmp_path, "Attribute 'kernel_shape' of node 'MaxPool_1' (MaxPool) must have 2 numbers, not 1"
-    )
+    refused(file, tmp_path, "Attribute 'kernel_shape' of node 'MaxPool_1' (MaxPool) must have 2 numbers, not 1")
     file = Images((2, 2, 2))
     x = file.quant("x", np.full((1, 2, 2, 2), 0.5) * [1, 2], 4)
     file.add("MaxPool", x, kernel_shape=[2, 2])
@@ -208,7 +225,7 @@ def test_errors(tmp_path):
     refused(
         file,
         tmp_path,
-        f"Input 't4' of node 'Conv_6' (Conv) must be quantized: node 'MaxPool_4' (MaxPool) takes the maximum of values "
+        "Input 't4' of node 'Conv_6' (Conv) must be quantized: node 'MaxPool_4' (MaxPool) takes the maximum of values "
         "that fall while codes rise; put a Quant node behind it, or in front of it",
     )
     file = Images((2, 5, 5))

@@ -174,11 +174,9 @@ def test_weights_of_convolutions_are_loaded_while_frames_pass(tmp_path: Path) ->
         for layer in layers
     }
     codes = spatial.random_codes(graph, 60)
-    first = {layers[0].name: weights[layers[0].name]}
-    loads = [
-        (5, design.weight_words(weights, biases)),
-        (9000, design.weight_words({layers[1].name: layers[1].weights})),
-    ]
+    # The second load brings back one layer of the file.
+    old = {layers[1].name: layers[1].weights}
+    loads = [(5, design.weight_words(weights, biases)), (9000, design.weight_words(old))]
     changed = design.with_weights(weights, biases)
     again = replace(changed, operators=tuple(layers[1] if o.name == layers[1].name else o for o in changed.operators))
     run = design.simulation.run(design.plan.to_wires(graph.input, codes), 0.2, 0.2, seed=1, loads=loads)

@@ -107,6 +107,28 @@ def test_float32_on_a_wide_accumulator():
     assert differences(form, staircase) == 0
 
 
+def float32_rows(scales, step, reach):
+    """`min(round(relu(x * scale) / step), 255)` in float32, for x in [-reach, reach]; a row for each scale."""
+    x = np.arange(-reach, reach + 1)
+    codes = [np.round(np.maximum(x.astype(np.float32) * np.float32(s), 0) / np.float32(step)) for s in scales]
+    y = np.minimum(codes, 255).astype(np.int64)
+    steps = [np.flatnonzero(np.diff(row)) + 1 for row in y]
+    ends = np.full(len(scales), reach)
+    each = zip(y, steps, strict=True)
+    return Staircase(-ends, ends, y[:, 0], tuple(x[s] for s in steps), tuple(row[s] for row, s in each))
+
+
+def test_multipliers_stay_small_where_exceptions_do():
+    """Channels of a trained network: lines without exceptions would need multipliers of more bits."""
+    scales = (2.0251269e-04, 8.3389095e-05, 1.4303959e-04, 1.4710112e-04, 1.6404352e-04, 2.2532417e-04)
+    staircase = float32_rows(scales, 0.07629316, 300_000)
+    form = fit_affine(staircase)
+    assert form is not None
+    assert np.all(form.multiplier <= LARGEST_MULTIPLIER)
+    assert max(map(len, form.exceptions)) <= MAX_EXCEPTIONS // 2
+    assert differences(form, staircase) == 0
+
+
 @pytest.mark.parametrize("function", [lambda x: round(x**3 / 4000), lambda x: int(np.sign(x) * abs(x) ** 0.5)])
 def test_curves_are_no_lines(function):
     assert fit_affine(staircase_of([function], [-80], [80])) is None

@@ -1,4 +1,4 @@
-"""The command line: inspect, profile, build, verify, doctor."""
+"""The command line: inspect, profile, build, verify, synth, doctor."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ import typer
 import rtl4ml
 from rtl4ml.cli.hardware import build, verify
 from rtl4ml.cli.network import inspect, profile
+from rtl4ml.cli.synthesis import synth
 from rtl4ml.cli.tools import doctor
 
 app = typer.Typer(
@@ -16,7 +17,7 @@ app = typer.Typer(
     help="Quantized ONNX networks to Verilog, bit-exact and cycle-exact.",
 )
 
-for _command in (inspect, profile, build, verify, doctor):
+for _command in (inspect, profile, build, verify, synth, doctor):
     app.command()(_command)
 
 

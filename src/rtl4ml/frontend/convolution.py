@@ -89,9 +89,7 @@ def bias_of(lowering: Lowering, node: onnx.NodeProto, outputs: int) -> NDArray |
         return None
     value = lowering.finite(lowering.constant(node.input[2], node).value, node)
     if value.size != outputs:
-        raise ModelError(
-            f"Bias of node {node.name!r} ({node.op_type}) must have {outputs} elements, not {value.size}"
-        )
+        raise ModelError(f"Bias of node {node.name!r} ({node.op_type}) must have {outputs} elements, not {value.size}")
     return value.reshape(-1).astype(np.float64)
 
 
@@ -204,7 +202,9 @@ def _without_zero_points(lowering: Lowering, activation: Operand) -> Operand:
     codes = tuple(s - z for s, z in zip(steps, zero.tolist(), strict=True))
     shift = Staircase(low, high, low - zero, tuple(steps), codes)
     bits, signed = width_of(shift.code_low, shift.code_high)
-    plain = replace(tensor.format, bits=bits, signed=signed, zero_point=np.zeros((), np.int64), bipolar=False, narrow=False)
+    plain = replace(
+        tensor.format, bits=bits, signed=signed, zero_point=np.zeros((), np.int64), bipolar=False, narrow=False
+    )
     name = lowering.new_name(f"{tensor.name}_centred")
     lowering.append(Requantize(name, (tensor.name,), name, shift, plain, ()), lowering.layouts[tensor.name])
     return replace(activation, tensor=lowering.tensors[name])

@@ -144,5 +144,3 @@ def gemm(lowering: Lowering, node: onnx.NodeProto) -> None:
         return
     dense = multiply(node, activation, weights, alpha)
     finish(lowering, node, dense, vector_order(dense), bias)
-
-

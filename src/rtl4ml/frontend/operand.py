@@ -18,8 +18,10 @@ from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes, spread
 from rtl4ml.frontend.early import require_exact
 from rtl4ml.frontend.lowering import Lowering
+from rtl4ml.frontend.saturation import clipped, identity
 from rtl4ml.frontend.values import Flow, alike, channels_of, limits_of, of_period, period_of
 from rtl4ml.graph import Tensor
+from rtl4ml.operators import Requantize
 
 _SMALLEST = Fraction(1, 1 << 126)  # of normal float32 numbers
 _LARGEST = Fraction(1 << 126)
@@ -81,7 +83,26 @@ def hardware_flow(lowering: Lowering, node: onnx.NodeProto, *, exact: bool = Tru
         )
     if exact:
         require_exact(lowering, flow, node.input[0], node)
-    return flow
+    return _rectified(lowering, flow)
+
+
+def _rectified(lowering: Lowering, flow: Flow) -> Flow:
+    """A flow whose only operator pending is a Relu of codes, as codes: those below that of 0 become it."""
+    assert flow.source is not None
+    relu = bool(flow.steps) and all(step.node.op_type == "Relu" for step in flow.steps) and flow.bias is None
+    tensor = lowering.source(flow)
+    zero = tensor.format.zero_point.reshape(-1)
+    accumulators = lowering.is_product(flow.source) or flow.source in lowering.early
+    if not relu or accumulators or np.any(zero != zero[0]) or tensor.format.bipolar:
+        return flow
+    name, last = flow.steps[-1].node.output[0], flow.steps[-1].node
+    if name not in lowering.tensors:
+        floor = clipped(identity(tensor), int(zero[0]), max(int(zero[0]), tensor.range[1]))
+        lowering.append(
+            Requantize(lowering.new_name(last.name or name), (tensor.name,), name, floor, tensor.format, ("Relu",)),
+            lowering.layouts[flow.source],
+        )
+    return Flow(name, name, flow.order)
 
 
 def of_flow(lowering: Lowering, node: onnx.NodeProto, flow: Flow) -> Operand:

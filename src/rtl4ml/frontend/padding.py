@@ -136,8 +136,8 @@ def _fill(lowering: Lowering, node: onnx.NodeProto, flow: Flow) -> int:
     found: Codes = np.unique(codes.astype(np.int64) + zero)
     if len(found) > 1:
         raise ModelError(
-            f"Constant of node {node.name!r} (Pad) must have one code for all channels, not {len(found)}: give them one "
-            "scale and zero point"
+            f"Constant of node {node.name!r} (Pad) must have one code for all channels, not {len(found)}: give them "
+            "one scale and zero point"
         )
     return int(found[0])
 

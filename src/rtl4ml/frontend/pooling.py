@@ -151,13 +151,12 @@ def average(lowering: Lowering, node: onnx.NodeProto) -> None:
     Raises:
         ModelError: real values, scales that differ between pixels, or windows that see padding only.
     """
-    flow = lowering.flow(node.input[0], node)
     if on_host(lowering, node):
         return
+    flow = operand.hardware_flow(lowering, node)
     if flow.steps or flow.bias is not None:
         lowering.defer(node)
         return
-    flow = operand.hardware_flow(lowering, node)
     image = spatial.image_of(lowering, node, flow, _kernel(lowering, node, _spatial_sizes(node, flow)))
     window = _window(lowering, node, image)
     counts = _counts(lowering, node, image, window)

@@ -58,9 +58,7 @@ def power_ratio(scale: NDArray[np.float64], lowest: NDArray[np.float64], what: s
     return ratio.astype(np.int64)
 
 
-def finish(
-    lowering: Lowering, node: onnx.NodeProto, product: Dense | Conv, order: Codes, bias: NDArray | None
-) -> None:
+def finish(lowering: Lowering, node: onnx.NodeProto, product: Dense | Conv, order: Codes, bias: NDArray | None) -> None:
     """Append the node; a bias on the accumulator's grid is added there, any other stays with the real value."""
     real_bias = None
     if bias is not None:

@@ -108,9 +108,7 @@ def _linear(lowering: Lowering, node: onnx.NodeProto) -> None:
     name = node.output[0]
     # Outputs of a pixel: channel, row of the phase, column of the phase.
     shape = (*((height, width) if len(image.kept) > 1 else (height,)), channels * phases)
-    built = build(
-        lowering, node, bordered, Constant(codes.astype(np.float32), codes, scale), window, channels, shape
-    )
+    built = build(lowering, node, bordered, Constant(codes.astype(np.float32), codes, scale), window, channels, shape)
     split = np.arange(height * width * channels * phases)
     split = split.reshape(height, width, channels, rows.factor, columns.factor).transpose(0, 3, 1, 4, 2)
     pixels = (height * rows.factor, width * columns.factor)[: len(image.kept)]

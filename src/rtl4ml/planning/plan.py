@@ -75,6 +75,11 @@ class Plan:
         return sum(s.stage.multipliers for s in self.stages)
 
     @property
+    def memory_bits(self) -> int:
+        """Bits of weights, buffers, parameters and FIFOs inside the stages."""
+        return sum(sum(s.stage.memory_bits.values()) for s in self.stages)
+
+    @property
     def efficiency(self) -> float | None:
         """Multiplications of the time-multiplexed layers / (interval x products of their tiles); None without any."""
         tiles = [(s.multiplications, s.products) for s in self.stages if s.tile is not None]
@@ -98,7 +103,7 @@ class Plan:
             "multipliers": self.multipliers,
             "lut_products": self.logic_products,
             "efficiency": self.efficiency,
-            "memory_bits": sum(sum(s.stage.memory_bits.values()) for s in self.stages),
+            "memory_bits": self.memory_bits,
             "stages": [self._describe(index) for index in range(len(self.stages))],
             "fifos": [
                 {

@@ -102,9 +102,23 @@ def plan_table(plan: Plan) -> RenderableType:
     clock = plan.settings.clock_mhz
     text = (
         f"latency {plan.latency} cycles ({plan.latency / clock * 1000:.0f} ns at {clock:g} MHz), interval "
-        f"{plan.interval} cycles, {plan.multipliers} multipliers, {plan.logic_products} products in LUTs{efficiency}"
+        f"{plan.interval} cycles, {plan.multipliers} multipliers, {plan.logic_products} products in LUTs{efficiency}, "
+        f"{plan.memory_bits / 1000:.1f} kbit in memories and FIFOs of stages"
     )
-    return Group(table, Text(text))
+    parts: list[RenderableType] = [table, Text(text)]
+    if plan.fifos:
+        parts.append(_fifo_table(plan))
+    return Group(*parts)
+
+
+def _fifo_table(plan: Plan) -> RenderableType:
+    """FIFOs behind forks: depth, the least without which the network stops for ever, and what keeps the interval."""
+    table = _table("FIFOs behind forks, in beats", "tensor", "to", "depth", "to run", "for the interval")
+    for fifo in plan.fifos:
+        branch = fifo.branch
+        reader = "output" if branch.stage is None else plan.stages[branch.stage].stage.name
+        _add(table, branch.tensor, reader, str(fifo.depth), str(fifo.live), str(fifo.full_rate))
+    return table
 
 
 def _verdict(held: bool, text: str = "") -> Text:

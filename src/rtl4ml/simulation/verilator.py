@@ -154,6 +154,8 @@ def probe() -> list[ToolStatus]:
     found.append(_package_status("cocotb", "protocol bench"))
     found.append(_package_status("cocotbext-axi", "protocol bench"))
     found.append(_package_status("pyosys", "Verilog export"))
+    for family, parts in (("ecp5", "ECP5"), ("ice40", "iCE40")):
+        found.append(_package_status(f"yowasp-nextpnr-{family}", f"clock on {parts} parts"))
     icarus = _first_line("iverilog", "-V")
     if icarus is None:
         hint = "apt-get install iverilog"

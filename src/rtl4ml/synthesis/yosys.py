@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtl4ml.cache import cached, key_of
-from rtl4ml.errors import ConfigurationError
+from rtl4ml.synthesis.targets import find_target
 from rtl4ml.yosys import run_yosys, yosys_version
-
-# No pads and no clock buffers: the design is a part of something larger.
-TARGETS: Mapping[str, str] = {
-    "xcup": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top {top}",
-    "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}",
-    "ecp5": "synth_ecp5 -top {top}",
-    "ice40": "synth_ice40 -dsp -top {top}",
-}
-"""Yosys command by family: AMD UltraScale+ and 7 series, Lattice ECP5 and iCE40 (UltraPlus for its multipliers)."""
 
 _LUT = re.compile(r"LUT[1-6]|SB_LUT4")
 _FLIP_FLOP = re.compile(r"FD[RSCP]E(_1)?|TRELLIS_FF|SB_DFF\w*")
@@ -92,8 +83,21 @@ class Resources:
         return cls(**kinds, other=other)
 
 
+@dataclass(frozen=True)
+class Mapped:
+    """A design as cells of a device family.
+
+    Parameters:
+        resources: how many there are.
+        netlist: Yosys' JSON of them; empty for what nextpnr does not place.
+    """
+
+    resources: Resources
+    netlist: str
+
+
 def synthesize(files: Mapping[str, str], top: str, target: str = "xcup") -> Resources:
-    """Map Verilog to the cells of a device family; a result that is known from before comes from the cache.
+    """Count the cells that Verilog takes on a device family; a result that is known from before comes from the cache.
 
     Args:
         files: text by file name.
@@ -104,11 +108,16 @@ def synthesize(files: Mapping[str, str], top: str, target: str = "xcup") -> Reso
         ConfigurationError: an unknown target.
         ToolError: Yosys cannot be loaded, or refuses the files.
     """
-    if target not in TARGETS:
-        raise ConfigurationError(f"Target must be one of {', '.join(TARGETS)}, not {target!r}")
+    return map_cells(files, top, target).resources
+
+
+def map_cells(files: Mapping[str, str], top: str, target: str) -> Mapped:
+    """Map Verilog to the cells of a device family; arguments and errors are those of `synthesize`."""
+    found = find_target(target)
     names = [f"source{index}.v" for index in range(len(files))]
     reading = [f"read_verilog {name}" for name in names]
-    script = [*reading, TARGETS[target].format(top=top), "tee -o cells.json stat -json"]
+    writing = ["write_json netlist.json"] if found.placed else []
+    script = [*reading, found.mapping.format(top=top), "tee -o cells.json stat -json", *writing]
 
     def build(folder: Path) -> None:
         for name, text in zip(names, files.values(), strict=True):
@@ -118,5 +127,7 @@ def synthesize(files: Mapping[str, str], top: str, target: str = "xcup") -> Reso
             (folder / name).unlink()
 
     key = key_of([yosys_version(), *script, *files.values()])
-    found = json.loads((cached("synthesis", key, build) / "cells.json").read_text(encoding="utf-8"))
-    return Resources.of(found["design"].get("num_cells_by_type", {}))
+    folder = cached("synthesis", key, build)
+    cells = json.loads((folder / "cells.json").read_text(encoding="utf-8"))["design"].get("num_cells_by_type", {})
+    netlist = (folder / "netlist.json").read_text(encoding="utf-8") if found.placed else ""
+    return Mapped(Resources.of(cells), netlist)

@@ -1,0 +1,1 @@
+"""What an exported IP holds beside its Verilog: datasheet, tool flows, benches, software twins, drivers."""
