@@ -29,7 +29,8 @@ FLOORS = {
     "synthesis": 6,
     "report": 7,
     "design": 8,
-    "cli": 9,
+    "board": 9,
+    "cli": 10,
 }
 EXECUTORS = {"onnx", "onnxruntime", "qonnx"}
 

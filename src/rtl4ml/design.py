@@ -4,7 +4,7 @@ import functools
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from rtl4ml.errors import ModelError
 from rtl4ml.export import design_files, metadata, package
+from rtl4ml.export.ip.facts import IpFacts
+from rtl4ml.export.ip.files import ip_files
 from rtl4ml.export.names import ip_name
 from rtl4ml.export.verilog import count_multipliers
 from rtl4ml.formats import Codes, Reals
@@ -37,6 +39,8 @@ Progress = Callable[[str, int, int], None]
 
 MAX_RTL_CYCLES = 400_000
 BENCH_FRAMES = 24
+MAX_VECTOR_CYCLES = 50_000
+"""The benches of an exported IP take about so many cycles a run: a minute in a slow simulator."""
 
 
 def compile(
@@ -51,6 +55,7 @@ def compile(
     output_lanes: int | None = None,
     weights: str | None = None,
     clock_mhz: float | None = None,
+    target: str | None = None,
     backpressure: bool | None = None,
     name: str | None = None,
     config: str | Path | None = None,
@@ -76,6 +81,8 @@ def compile(
         weights: "writable" puts weights and biases into RAM, which a port loads at run time: see `Design.weight_words`;
             every layer then needs a reuse above 1. "fixed" if nothing says otherwise.
         clock_mhz: the clock that registers are placed for; 200 if nothing says otherwise.
+        target: the device whose timing says where: a family ("ecp5", "ice40", "xc7", "xcup") or a part of it, such as
+            "ecp5-25f"; of no device in particular if nothing says otherwise.
         backpressure: False builds the free-running pipeline; True if nothing says otherwise.
         name: of the IP: a Verilog identifier; None: made from the file's name.
         config: TOML or YAML file with settings; arguments that are given win over it.
@@ -97,6 +104,7 @@ def compile(
         "output_lanes": output_lanes,
         "weights": weights,
         "clock_mhz": clock_mhz,
+        "target": target,
         "backpressure": backpressure,
     }
     given = {key: value for key, value in given.items() if value is not None}
@@ -259,7 +267,17 @@ class Design:
         """
         target = Path(folder) / self.name
         package.check_target(target)
-        return package.write(target, self.verilog, self.metadata(), self.plan.folding())
+        others = ip_files(self._facts())
+        return package.write(target, self.verilog, self.metadata(), self.plan.folding(), others)
+
+    def _facts(self) -> IpFacts:
+        """What the files beside the Verilog are written from."""
+        frames = min(BENCH_FRAMES, max(4, MAX_VECTOR_CYCLES // self.plan.interval))
+        codes = stimuli.draw(self.graph, frames)
+        return IpFacts(self.graph, self.metadata(), asdict(self.ports), codes, self._outputs(codes), self._outputs)
+
+    def _outputs(self, codes: Codes) -> Codes:
+        return self.graph.evaluate(codes)[self.graph.output]
 
     def synthesize(
         self,

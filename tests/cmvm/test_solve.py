@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from rtl4ml.cmvm import solve
 from rtl4ml.cmvm.solve import multiply_matrix
 from rtl4ml.datapath.cost import carry_bits, live_nodes
-from rtl4ml.datapath.nodes import ADD, SUBTRACT
+from rtl4ml.datapath.nodes import ADD, SUBTRACT, chain
 from rtl4ml.datapath.words import Datapath
 from rtl4ml.errors import ConfigurationError
 
@@ -44,11 +44,11 @@ def additions(datapath):
 
 
 def depth(datapath):
-    """Additions on the longest way to an output."""
+    """Carry chains on the longest way to an output."""
     depths = []
     for node in datapath.nodes:
         before = max((depths[operand] for operand in node.operands), default=0)
-        depths.append(before + (node.kind in (ADD, SUBTRACT)))
+        depths.append(before + (node.kind in (ADD, SUBTRACT) and chain(datapath.nodes, node).bits > 0))
     return max(depths[word.index] for word in datapath.outputs.values())
 
 
@@ -159,3 +159,23 @@ def test_refuses(matrix, offsets, message):
     words = [datapath.input("a", 0, 1), datapath.input("b", 0, 1)]
     with pytest.raises(ConfigurationError, match=message):
         multiply_matrix(datapath, words, matrix, offsets)
+
+
+def test_units_of_carry_make_small_constants_free():
+    matrix = np.random.default_rng(2).integers(1, 16, (12, 3))
+    offsets = np.array([5, -3, 9])
+    datapath = build(matrix, offsets)
+    check(datapath, matrix, offsets)
+    assert additions(datapath) <= additions(build(matrix))
+
+
+def test_a_constant_added_later_joins_the_sum():
+    matrix = np.random.default_rng(2).integers(-15, 16, (12, 3))
+    offsets = np.array([50, -3, 900])
+    datapath = Datapath()
+    words = [datapath.input(f"x{row}", 0, 15) for row in range(12)]
+    for column, word in enumerate(multiply_matrix(datapath, words, matrix, offsets, movable=True)):
+        datapath.output(f"y{column}", datapath.add(word, datapath.constant(128)))
+    check(datapath, matrix, offsets + 128)
+    direct = build(matrix, offsets + 128, 0, 15)
+    assert carry_bits(datapath) == carry_bits(direct)

@@ -87,6 +87,9 @@ def random_datapath(seed: int, size: int) -> Datapath:
         lambda: datapath.clip(pick(), rng.choice([-64, -32, -8, 0]), rng.randint(0, 70)),
         narrow,
         lambda: datapath.sum([pick() for _ in range(rng.randint(0, 5))]),
+        lambda: datapath.invert(pick()),
+        lambda: datapath.subtract(pick(), datapath.invert(pick())),
+        lambda: datapath.add(pick(), datapath.shift_left(datapath.invert(pick()), rng.randint(0, 4))),
     ]
     while len(datapath.nodes) < size:
         word = rng.choice(makers)()

@@ -4,7 +4,7 @@ from rtl4ml.datapath import pipeline as module
 from rtl4ml.datapath.cost import live_nodes, register_bits
 from rtl4ml.datapath.delays import GENERIC, Delays
 from rtl4ml.datapath.nodes import CONSTANT, INPUT, SHIFT_LEFT
-from rtl4ml.datapath.pipeline import cut
+from rtl4ml.datapath.pipeline import cut, period_for
 from rtl4ml.datapath.words import Datapath
 from rtl4ml.errors import ConfigurationError
 
@@ -69,6 +69,19 @@ def test_depth_grows_with_the_clock():
     datapath.output("y", datapath.sum(words))
     assert [cut(datapath, period).depth for period in (100.0, 5.0, 2.0)] == [0, 1, 3]
     assert cut(datapath, 2.0, Delays(chain=0.1, carry=0.0)).depth == 0
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_period_for_a_depth(depth):
+    datapath = Datapath()
+    words = [datapath.input(f"x{i}", -128, 127) for i in range(64)]
+    datapath.output("y", datapath.sum(words))
+    period = period_for(datapath, depth)
+    assert cut(datapath, period).depth <= depth
+    assert period == period_for(datapath, depth)
+    assert cut(datapath, 0.97 * period).depth > depth
+    with pytest.raises(ConfigurationError, match=r"^depth must be 0 or more, not -1$"):
+        period_for(datapath, -1)
 
 
 def test_nothing_to_compute():

@@ -211,3 +211,30 @@ def test_a_bit_is_at_least_one_when_it_is_one():
     bit, word = datapath.input("bit", 0, 1), datapath.input("word", -1, 1)
     assert datapath.at_least(bit, datapath.constant(1)) == bit
     assert datapath.at_least(word, datapath.constant(1)) != word
+
+
+def test_inverted_words():
+    datapath = Datapath()
+    x = datapath.input("x", 0, 5)
+    inverted = datapath.output("y", datapath.invert(x))
+    assert (inverted.low, inverted.high) == (-6, -1)
+    assert datapath.invert(inverted) == x
+    assert datapath.invert(datapath.constant(3)) == datapath.constant(-4)
+    assert datapath.evaluate({"x": np.array([0, 5])})["y"].tolist() == [-1, -6]
+
+
+def test_a_constant_moves_into_a_movable_sum():
+    datapath = Datapath()
+    x, y = datapath.input("x", 0, 5), datapath.input("y", 0, 5)
+    total = datapath.add(x, y)
+    asked = []
+
+    def build(constant: int) -> Word:
+        asked.append(constant)
+        return datapath.add(x, datapath.add(y, datapath.constant(constant)))
+
+    assert datapath.movable(total, build) == total
+    assert datapath.add(total, datapath.constant(0)) == total
+    moved = datapath.subtract(total, datapath.constant(7))
+    assert asked == [-7]
+    assert (moved.low, moved.high) == (-7, 3)

@@ -138,6 +138,14 @@ def test_searches_have_an_end(monkeypatch):
         of.staircase()
 
 
+def test_what_never_settles_is_refused_at_once(monkeypatch):
+    # A step is hardly longer than the slack of the kernel's bounds.
+    of = chain([step("Mish")], width=1 << 24, bits=24, scale=2.0**-20, step_size=2.0**-14)
+    monkeypatch.setattr(search, "_ask", lambda *_: pytest.fail("no point has to be asked for"))
+    with pytest.raises(ModelError, match=r"^Steps of node 'q' \(Quant\) must be found within 16777216 points over all"):
+        of.staircase()
+
+
 def test_no_number_is_found_on_wide_domains():
     of = chain([step("Sub", {0: 5.0}, 1), step("Tanh"), step("Sqrt")], width=1 << 30, scale=2.0**-20)
     with pytest.raises(ModelError, match=r"^Results of node 'the Sqrt' \(Sqrt\) must be numbers for all values"):

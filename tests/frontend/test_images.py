@@ -137,6 +137,62 @@ def test_linear(tmp_path, mode, factors):
     proven(file, tmp_path)
 
 
+@pytest.mark.parametrize("scale", [0.3, 0.5])
+@pytest.mark.parametrize(
+    "factors, mode",
+    [
+        ((3, 2), "half_pixel"),
+        ((3, 3), "pytorch_half_pixel"),
+        ((1, 5), "asymmetric"),
+        ((2, 2), "align_corners"),
+        ((1, 3), "align_corners"),
+        ((0.5, 0.5), "half_pixel"),
+        ((0.5, 1), "asymmetric"),
+        ((0.5, 1.5), "half_pixel"),
+        ((0.75, 3), "half_pixel"),
+    ],
+)
+def test_linear_by_any_fractions(tmp_path, factors, mode, scale):
+    file, x = started(zero=1.0, scale=scale)
+    y = file.add("Resize", x, "", file.constant([1, 1, *factors]), mode="linear", coordinate_transformation_mode=mode)
+    finished(file, file.quant(y, 0.17, 5), 4)
+    proven(file, tmp_path)
+
+
+def test_linear_of_channels_with_scales_of_their_own(tmp_path):
+    file = Images((3, 2, 5))
+    x = file.quant(file.conv(file.start(), 3, 3, 1, 1), np.reshape([0.31, 0.17, 0.25], (1, 3, 1, 1)), 4)
+    y = file.add("Resize", x, "", file.constant([1, 1, 3, 2]), mode="linear")
+    finished(file, file.quant(y, 0.2, 5), 3)
+    proven(file, tmp_path)
+
+
+def test_linear_of_a_signal(tmp_path):
+    file = Images((3, 6))
+    x = file.quant(file.conv(file.start(), 3, 3, 3, pads=[1, 1]), 0.31, 4)
+    y = file.quant(file.add("Resize", x, "", file.constant([1, 1, 3]), mode="linear"), 0.2, 5)
+    file.relu(file.conv(y, 2, 3, 1))
+    proven(file, tmp_path)
+
+
+def test_linear_with_sums_over_24_bits(tmp_path):
+    file = Images((2, 2, 3))
+    x = file.quant(file.conv(file.start(), 2, 2, 1, 1), 2.0**-16, 20)
+    y = file.add("Resize", x, "", file.constant([1, 1, 8, 8]), mode="linear")
+    finished(file, file.quant(y, 0.0625, 6), 2)
+    proven(file, tmp_path)
+
+
+def test_means_of_channels_with_scales_behind_a_linear_resize(tmp_path):
+    file = Images((3, 2, 5))
+    x = file.quant(file.conv(file.start(), 3, 3, 1, 1), 0.31, 4)
+    y = file.add("Resize", x, "", file.constant([1, 1, 1, 3]), mode="linear")
+    y = file.quant(y, np.reshape([0.125, 0.5, 0.25], (1, 3, 1, 1)), 5)
+    y = file.add("ReduceMean", y, file.constant([2, 3], np.int64))
+    finished(file, file.quant(y, 0.2, 5), 3)
+    proven(file, tmp_path)
+
+
 def test_linear_straight_into_a_product(tmp_path):
     file, x = started(shape=(4, 1, 6))
     y = file.add("Resize", x, "", file.constant([1, 1, 1, 2]), mode="linear")
@@ -284,21 +340,24 @@ def test_errors(tmp_path):
     )
     file, x = started()
     finished(file, file.add("Resize", x, "", file.constant([1, 1, 3, 2]), mode="linear"), 4)
+    with pytest.raises(ModelError, match=r"must be quantized, not the output of node 'Resize_4' \(Div\)"):
+        rtl4ml.load(file.save(tmp_path))
+    file, x = started()
+    finished(file, file.add("Resize", x, "", file.constant([1, 1, 1, 1.2345]), mode="linear"), 4)
     refused(
         file,
         tmp_path,
-        "Factors of node 'Resize_4' (Resize) must be powers of two in spatial dimensions, not 12/4 in dimension 2: "
-        "float32 is not exact else",
+        "Node 'Resize_4' (Resize) must interpolate by small fractions: its factors must be small fractions, not "
+        "1.2345001 along axis 3; use mode nearest, or move it behind the last quantizer, where the host runs it",
     )
-    file, x = started(scale=0.3)
-    finished(file, file.add("Resize", x, "", file.constant([1, 1, 2, 2]), mode="linear"), 4)
-    with pytest.raises(ModelError, match="must be a power of two, and its sums must fit 24 bits"):
-        rtl4ml.load(file.save(tmp_path))
-    file, x = started()
-    more = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
-    finished(file, file.add("Resize", x, "", file.constant([1, 1, 2, 2]), **more), 4)
-    with pytest.raises(ModelError, match="coordinate_transformation_mode of node 'Resize_4'"):
-        rtl4ml.load(file.save(tmp_path))
+    file = Images((2, 4, 4))
+    y = file.add("Resize", file.conv(file.start(), 4, 2, 3, 3), "", file.constant([1, 1, 2, 2]), mode="linear")
+    finished(file, file.quant(y, 0.25, 4), 4)
+    refused(
+        file,
+        tmp_path,
+        "Input 't2' of node 'Resize_3' (Resize) must be quantized, not real: put a Quant node in front of it",
+    )
     file, x = started()
     finished(file, file.add("DepthToSpace", x, blocksize=0), 4)
     refused(file, tmp_path, "blocksize of node 'DepthToSpace_4' (DepthToSpace) must be at least 1, not 0")

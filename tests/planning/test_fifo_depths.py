@@ -11,6 +11,7 @@ from rtl4ml.planning.fifo_depths import find_depths
 from rtl4ml.planning.network import Network, Placed
 from rtl4ml.planning.schedule import DeadlockError, simulate, summarise
 from tests.hdl.bench import randomly
+from tests.networks import spatial
 from tests.networks.branched import MODELS, graph_of, residual
 from tests.planning.dag import run_network
 from tests.planning.synthetic import random_network, residual_network, simulated
@@ -83,6 +84,27 @@ def test_skip_of_very_different_depth():
         depths.append(max(fifo.full_rate for fifo in plan.fifos))
         assert max(fifo.live for fifo in plan.fifos) == 7
     assert depths == sorted(set(depths))
+
+
+@pytest.mark.parametrize(
+    ("build", "interval"),
+    [(lambda: spatial.deep_skip(2), 300), (spatial.u_shaped, 600), (spatial.gated, 400), (spatial.split, 400)],
+    ids=["skip", "u-shaped", "gated", "split"],
+)
+def test_one_place_less_beside_feature_maps(tmp_path, build, interval):
+    """On every branch of a fork: it stops, or frames come later or less often."""
+    plan = rtl4ml.compile(rtl4ml.load(build().save(tmp_path)), interval=interval).plan
+    best = summarise(plan.network)
+    deep = [fifo for fifo in plan.fifos if fifo.depth]
+    assert deep
+    for fifo in deep:
+        less = plan.network.with_fifos({**plan.network.fifos, fifo.branch: fifo.depth - 1})
+        if fifo.depth == fifo.live:
+            with pytest.raises(DeadlockError):
+                summarise(less)
+            continue
+        worse = summarise(less)
+        assert worse.interval > best.interval or worse.latency > best.latency
 
 
 def test_chain_needs_none():

@@ -59,11 +59,11 @@ def reason(message: str) -> str | None:
     return next((why for pattern, why in REASONS.items() if re.search(pattern, message)), None)
 
 
-def settings_for(number: int, multiplications: int, n_in: int) -> dict[str, Any]:
-    """Hardware of all kinds: unrolled where that is small, folded otherwise."""
+def settings_for(number: int, multiplications: int, n_in: int, *, spatial: bool = False) -> dict[str, Any]:
+    """Hardware of all kinds: unrolled where that is small, folded otherwise; images take cycles for their pixels."""
     random = np.random.default_rng([7, number])
-    reuse = int(random.choice([2, 3, 5, 16, 64, 10**6]))
-    if multiplications <= 600 and random.random() < 0.4:
+    reuse = int(random.choice([20, 60, 200, 600, 3000, 10**6] if spatial else [2, 3, 5, 16, 64, 10**6]))
+    if multiplications <= 600 and random.random() < (0.1 if spatial else 0.4):
         reuse = 1
     lanes = int(random.integers(1, n_in + 1)) if random.random() < 0.4 and reuse > 1 else None
     backpressure = bool(random.random() < 0.8)
@@ -93,7 +93,8 @@ def run(network: Network, number: int = 0, *, samples: int = 150, rtl: bool = Fa
             graph = rtl4ml.load(path, network.input_format, chains=network.chains)
         if rtl:
             multiplications = sum(_multiplications(o) for o in graph.operators)
-            settings = settings_for(number, multiplications, graph.input_tensor.size)
+            spatial = any(hasattr(o, "window") for o in graph.operators)
+            settings = settings_for(number, multiplications, graph.input_tensor.size, spatial=spatial)
         result = rtl4ml.compile(graph, **settings).verify(samples=samples, seed=number, rtl=rtl)
     except Rtl4mlError as error:
         message = str(error)

@@ -118,15 +118,19 @@ def float32_rows(scales, step, reach):
     return Staircase(-ends, ends, y[:, 0], tuple(x[s] for s in steps), tuple(row[s] for row, s in each))
 
 
-def test_multipliers_stay_small_where_exceptions_do():
-    """Channels of a trained network: lines without exceptions would need multipliers of more bits."""
-    scales = (2.0251269e-04, 8.3389095e-05, 1.4303959e-04, 1.4710112e-04, 1.6404352e-04, 2.2532417e-04)
-    staircase = float32_rows(scales, 0.07629316, 300_000)
-    form = fit_affine(staircase)
+def test_a_flat_and_a_steep_row_share_a_shift():
+    """Without exceptions the flat row would need a shift that the steep row's multiplier has no bits left for."""
+    flat, both = (float32_rows(scales, 0.0763, 290_000) for scales in ((7.05e-5,), (7.05e-5, 3.2e-4)))
+    alone = fit_affine(flat)
+    assert alone is not None
+    assert alone.exceptions == ((),)
+    form = fit_affine(both)
     assert form is not None
-    assert np.all(form.multiplier <= LARGEST_MULTIPLIER)
-    assert max(map(len, form.exceptions)) <= MAX_EXCEPTIONS // 2
-    assert differences(form, staircase) == 0
+    assert form.shift < alone.shift
+    assert int(form.multiplier.max()) <= LARGEST_MULTIPLIER < int(form.multiplier.max()) << (alone.shift - form.shift)
+    assert 0 < len(form.exceptions[0]) <= MAX_EXCEPTIONS // 2
+    assert form.exceptions[1] == ()
+    assert differences(form, both) == 0
 
 
 @pytest.mark.parametrize("function", [lambda x: round(x**3 / 4000), lambda x: int(np.sign(x) * abs(x) ** 0.5)])

@@ -2,6 +2,7 @@ import pytest
 
 from rtl4ml.errors import ConfigurationError, ToolError
 from rtl4ml.synthesis import yosys
+from rtl4ml.synthesis.targets import TARGETS
 from rtl4ml.synthesis.yosys import Resources, synthesize
 
 # A multiplier with a register, an adder, a small memory read at once, a large one read with the clock.
@@ -32,7 +33,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("target", yosys.TARGETS)
+@pytest.mark.parametrize("target", TARGETS)
 def test_every_target_maps_a_gate_and_a_flip_flop(target):
     top = "module top(input c, input a, input b, output y); wire n; gate g(a, b, n); held h(c, n, y); endmodule\n"
     files = {"top.v": top, "gate.v": GATE, "held.v": FLIP_FLOP}
@@ -66,7 +67,7 @@ def test_cells_are_sorted_into_kinds():
 
 
 def test_an_unknown_target_is_refused():
-    with pytest.raises(ConfigurationError, match=r"^Target must be one of xcup, xc7, ecp5, ice40, not 'gowin'$"):
+    with pytest.raises(ConfigurationError, match=r"^Target must be one of xcup, xc7, ecp5, .*, not 'gowin'$"):
         synthesize({"gate.v": GATE}, "gate", "gowin")
 
 

@@ -71,7 +71,9 @@ def constraints(board: Board) -> tuple[str, str]:
         return "\n".join(lines) + "\n", "pcf"
     lines = []
     for name, pin in places.items():
-        pull = ("UP" if pins.reset_level == 0 else "DOWN") if name == "reset_pin" else "UP" if name == "rx_pin" else "NONE"
+        pull = (
+            ("UP" if pins.reset_level == 0 else "DOWN") if name == "reset_pin" else "UP" if name == "rx_pin" else "NONE"
+        )
         lines.append(f'LOCATE COMP "{name}" SITE "{pin}";')
         lines.append(f'IOBUF PORT "{name}" IO_TYPE=LVCMOS33 PULLMODE={pull};')
     lines.append(f'FREQUENCY PORT "clk_pin" {board.pin_mhz:g} MHZ;')
@@ -149,9 +151,7 @@ def build(
     )
 
 
-def _place(
-    package: str, tool: str, options: list[str], folder: Path, board: Board, resources: Resources
-) -> None:
+def _place(package: str, tool: str, options: list[str], folder: Path, board: Board, resources: Resources) -> None:
     done = run_tool(package, tool, options, folder)
     if not done.status and (folder / "report.json").is_file():
         return

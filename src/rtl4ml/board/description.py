@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rtl4ml import resources
+from rtl4ml.datapath.delays import FAMILIES
 from rtl4ml.errors import ConfigurationError
 
 
@@ -95,6 +96,12 @@ class Board:
     pins: Pins | None = None
     processor: Processor | None = None
 
+    @property
+    def family(self) -> str | None:
+        """Device whose timing says where registers stand; None where nothing is known of it."""
+        name = self.target if self.processor is None else {"zynq7": "xc7", "zynqmp": "xcup"}[self.processor.family]
+        return name if name.split("-")[0] in FAMILIES else None
+
 
 def board_names() -> list[str]:
     """Names of all boards."""
@@ -126,6 +133,10 @@ def _board(name: str, table: Mapping[str, Any]) -> Board:
         case "node":
             return Board(**common)
         case "vivado":
+            if table["processor"] not in ("zynq7", "zynqmp"):
+                raise ConfigurationError(
+                    f"Processor of board {name!r} must be zynq7 or zynqmp, not {table['processor']!r}"
+                )
             processor = Processor(
                 table["part"], table["board_part"], table.get("board_connections", ""), table["processor"]
             )

@@ -1,15 +1,16 @@
 """Verilog around an IP: serial line, frames and pins of a board, or FIFOs and registers of a node."""
 
+import json
+import math
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
-import jinja2
-
 import rtl4ml
-from rtl4ml import resources
 from rtl4ml.board.description import Board
 from rtl4ml.design import Design
 from rtl4ml.errors import ConfigurationError
+from rtl4ml.export.templates import render
 from rtl4ml.planning import writable
 
 PHASE_BITS = 20
@@ -28,19 +29,22 @@ def frame_bytes(design: Design) -> tuple[int, int]:
     return i.beats * i.lanes * i.slot // 8, o.beats * o.lanes * o.slot // 8
 
 
-def identity(design: Design) -> int:
-    """32 bits that tell one IP from another: name, network and layout of its streams."""
-    found = design.metadata()
-    parts = (found["name"], found["source"], found["input"], found["output"])
-    return identity_of(parts)
+def identity(metadata: Mapping[str, Any]) -> int:
+    """32 bits that tell one IP from another: a CRC of name, file and layout of the streams.
+
+    Args:
+        metadata: what `metadata.json` holds.
+    """
+    parts = {key: metadata[key] for key in ("name", "source", "input", "output")}
+    return zlib.crc32(json.dumps(parts, sort_keys=True).encode())
 
 
-def identity_of(parts: object) -> int:
-    """CRC-32 of what identifies an IP."""
-    return zlib.crc32(repr(parts).encode())
+def check(design: Design) -> None:
+    """Find out whether a design can stand behind a host.
 
-
-def _check(design: Design) -> None:
+    Raises:
+        ConfigurationError: it is free-running, or its frames are too long.
+    """
     if not design.plan.settings.backpressure:
         raise ConfigurationError(
             "A board's design must have back-pressure, since a host is slower than the pipeline: leave out "
@@ -49,17 +53,6 @@ def _check(design: Design) -> None:
     largest = max(frame_bytes(design))
     if largest > MAX_FRAME:
         raise ConfigurationError(f"A frame on a board's line must be at most {MAX_FRAME} bytes, not {largest}")
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.path("rtl_templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
 
 
 def _common(design: Design) -> dict[str, Any]:
@@ -71,7 +64,7 @@ def _common(design: Design) -> dict[str, Any]:
         "beats_in": i.beats,
         "beat_out": o.lanes * o.slot // 8,
         "beats_out": o.beats,
-        "identity": identity(design),
+        "identity": identity(design.metadata()),
         "load_address_bits": writable.address_bits(design.plan) if design.ports.load else 0,
     }
 
@@ -84,7 +77,13 @@ def bit_clock(clock_mhz: float, baud: int) -> int:
     """
     if not 0 < baud <= clock_mhz * 1e6 / 4:
         raise ConfigurationError(f"baud must be 1 to a quarter of the clock of {clock_mhz:g} MHz, not {baud}")
-    return round(2**PHASE_BITS * baud / (clock_mhz * 1e6))
+    # Rounded up: where a bit is a whole number of cycles, the overflow must not come one later.
+    return math.ceil(2**PHASE_BITS * baud / (clock_mhz * 1e6))
+
+
+def silence_cycles(board: Board, silence_ms: float) -> int:
+    """The power of two of cycles that lasts at least so long, and less than twice."""
+    return 1 << (round(silence_ms * 1e3 * board.clock_mhz) - 1).bit_length()
 
 
 def uart_files(design: Design, board: Board, silence_ms: float = SILENCE_MS) -> dict[str, str]:
@@ -99,9 +98,9 @@ def uart_files(design: Design, board: Board, silence_ms: float = SILENCE_MS) -> 
         ConfigurationError: a free-running design, frames that are too long, a baud rate that the clock cannot make.
         ToolError: Yosys is missing.
     """
-    _check(design)
+    check(design)
     assert board.pins is not None
-    environment, name = _environment(), design.name
+    name = design.name
     serial = {
         "clock_mhz": f"{board.clock_mhz:g}",
         "baud": board.baud,
@@ -109,7 +108,7 @@ def uart_files(design: Design, board: Board, silence_ms: float = SILENCE_MS) -> 
         "increment": bit_clock(board.clock_mhz, board.baud),
     }
     pins = board.pins
-    variables = {
+    variables: dict[str, dict[str, Any]] = {
         "board_top.v.j2": {
             "title": board.title,
             "pin_mhz": f"{board.pin_mhz:g}",
@@ -119,16 +118,14 @@ def uart_files(design: Design, board: Board, silence_ms: float = SILENCE_MS) -> 
             "leds": len(pins.leds),
             "constants": {key: level for key, (_, level) in pins.constants.items()},
         },
-        "uart_frames.v.j2": {"timeout": 1 << max(4, round(silence_ms * 1e3 * board.clock_mhz)).bit_length()},
+        "uart_frames.v.j2": {"timeout": silence_cycles(board, silence_ms)},
         "uart_rx.v.j2": {},
         "uart_tx.v.j2": {},
     }
     names = {"board_top.v.j2": f"{name}_board.v"}
     common = {**_common(design), **serial}
     made = {
-        names.get(template, f"{name}_{template.removesuffix('.j2')}"): environment.get_template(template).render(
-            **{**common, **values}
-        )
+        names.get(template, f"{name}_{template.removesuffix('.j2')}"): render(template, **{**common, **values})
         for template, values in variables.items()
     }
     return {**made, **design.verilog}
@@ -141,6 +138,6 @@ def node_files(design: Design) -> dict[str, str]:
         ConfigurationError: a free-running design.
         ToolError: Yosys is missing.
     """
-    _check(design)
-    text = _environment().get_template("fifo_node.v.j2").render(**_common(design))
+    check(design)
+    text = render("fifo_node.v.j2", **_common(design))
     return {f"{design.name}_node.v": text, **design.verilog}

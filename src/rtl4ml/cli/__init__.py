@@ -1,10 +1,11 @@
-"""The command line: inspect, profile, build, verify, synth, doctor."""
+"""The command line: inspect, profile, build, verify, synth, board, host, doctor."""
 
 from typing import Annotated
 
 import typer
 
 import rtl4ml
+from rtl4ml.cli.board import board, host
 from rtl4ml.cli.hardware import build, verify
 from rtl4ml.cli.network import inspect, profile
 from rtl4ml.cli.synthesis import synth
@@ -17,7 +18,7 @@ app = typer.Typer(
     help="Quantized ONNX networks to Verilog, bit-exact and cycle-exact.",
 )
 
-for _command in (inspect, profile, build, verify, synth, doctor):
+for _command in (inspect, profile, build, verify, synth, board, host, doctor):
     app.command()(_command)
 
 

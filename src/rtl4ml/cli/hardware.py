@@ -15,6 +15,7 @@ from rtl4ml.cli.options import (
     ClockOption,
     ConfigOption,
     DataOption,
+    DeviceOption,
     DivideOption,
     ForceOption,
     FormatOption,
@@ -59,6 +60,7 @@ def design_of(
     config: Path | None,
     force: bool,
     show: Callable[[str, int, int], None],
+    target: str | None = None,
 ) -> Design:
     """A graph's design from the options of the command line."""
     settings: dict[str, Any] = {}
@@ -74,6 +76,8 @@ def design_of(
         settings["weights"] = weights
     if clock is not None:
         settings["clock_mhz"] = clock
+    if target is not None:
+        settings["target"] = target
     if free_running:
         settings["backpressure"] = False
     return compile(
@@ -113,6 +117,7 @@ def build(
     output_lanes: OutputLanesOption = None,
     weights: WeightsOption = None,
     clock: ClockOption = None,
+    target: DeviceOption = None,
     free_running: FreeOption = False,
     name: NameOption = None,
     input_format: FormatOption = None,
@@ -141,7 +146,19 @@ def build(
             seconds["load"] = time.perf_counter() - started
             started = time.perf_counter()
             design = design_of(
-                graph, reuse, goals, lanes, output_lanes, weights, clock, free_running, name, config, force, show
+                graph,
+                reuse,
+                goals,
+                lanes,
+                output_lanes,
+                weights,
+                clock,
+                free_running,
+                name,
+                config,
+                force,
+                show,
+                target,
             )
             seconds["plan"] = time.perf_counter() - started
             started = time.perf_counter()
@@ -185,6 +202,7 @@ def verify(
     output_lanes: OutputLanesOption = None,
     weights: WeightsOption = None,
     clock: ClockOption = None,
+    target: DeviceOption = None,
     free_running: FreeOption = False,
     input_format: FormatOption = None,
     input_shape: ShapeOption = None,
@@ -206,7 +224,19 @@ def verify(
             started = time.perf_counter()
             graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
             design = design_of(
-                graph, reuse, goals, lanes, output_lanes, weights, clock, free_running, None, config, force, show
+                graph,
+                reuse,
+                goals,
+                lanes,
+                output_lanes,
+                weights,
+                clock,
+                free_running,
+                None,
+                config,
+                force,
+                show,
+                target,
             )
             seconds = {"load and plan": time.perf_counter() - started}
             result = verified(design, data, labels, divide, samples, bench, show)

@@ -49,6 +49,15 @@ WeightsOption = Annotated[
 ClockOption = Annotated[
     float | None, typer.Option("--clock", help="Clock in MHz that registers are placed for.", show_default="200")
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="Device whose timing says where registers stand: ecp5, ice40, xc7, xcup, or a part such as ecp5-25f.",
+        show_default="none in particular",
+    ),
+]
 FreeOption = Annotated[bool, typer.Option("--free-running", help="No back-pressure: the pipeline of triggers.")]
 NameOption = Annotated[
     str | None, typer.Option("--name", help="Name of the IP and prefix of its modules.", show_default="the file's name")

@@ -76,7 +76,19 @@ def synth(
         with bars() as show:
             graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
             design = design_of(
-                graph, reuse, goals, lanes, output_lanes, weights, clock, free_running, name, config, force, show
+                graph,
+                reuse,
+                goals,
+                lanes,
+                output_lanes,
+                weights,
+                clock,
+                free_running,
+                name,
+                config,
+                force,
+                show,
+                target,
             )
             show("writing Verilog", 0, 1)
             _ = design.verilog

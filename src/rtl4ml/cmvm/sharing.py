@@ -20,12 +20,13 @@ from rtl4ml.cmvm.digits import Bounds, Column, Row
 _ROW = 20
 _MASK = (1 << _ROW) - 1
 _DIFFER = 1 << _ROW
+_HASH = 0x9E3779B97F4A7C15
 
 
 class Sharing:
     """The search over one set of columns. It takes digits from the columns, gives them new ones and appends rows."""
 
-    def __init__(self, rows: list[Row], columns: Sequence[Column], room: list[int], bounds: Bounds) -> None:
+    def __init__(self, rows: list[Row], columns: Sequence[Column], room: list[int], bounds: Bounds, seed: int = 0) -> None:
         """Counts the patterns.
 
         Args:
@@ -33,11 +34,13 @@ class Sharing:
             columns: The digits; changed in place.
             room: Per column, by how much the sum of ``2**depth`` over its digits may still grow; changed in place.
             bounds: Ranges of the inputs.
+            seed: Other than 0: values are blurred, each seed in its own way.
         """
         self._rows = rows
         self._columns = columns
         self._room = room
         self._bounds = bounds
+        self._seed = seed
         self._plus: list[set[int]] = []
         self._minus: list[set[int]] = []
         self._where: dict[int, set[int]] = {}
@@ -80,7 +83,11 @@ class Sharing:
         upper = (pattern >> (_ROW + 1)) + lower
         first, second = self._rows[lower].bits - (upper >> _ROW), self._rows[upper & _MASK].bits
         overlap = first if first < second else second
-        return count * 2 * overlap if overlap > 0 else count
+        value = count * 2 * overlap if overlap > 0 else count
+        if self._seed:
+            # Up to a quarter more, by bits of a multiplicative hash.
+            value += value * (((pattern ^ self._seed) * _HASH >> 40) & 15) >> 6
+        return value
 
     def _push(self, pattern: int, value: int) -> None:
         bucket = self._buckets.get(value)

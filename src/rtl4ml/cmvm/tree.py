@@ -6,6 +6,7 @@ each pair alone takes 4 to 6 % more bits of carry chain.
 
 import heapq
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,19 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl4ml.cmvm.digits import Bounds
-from rtl4ml.datapath.nodes import SUBTRACT, range_bits
-from rtl4ml.datapath.words import Datapath, Word
+from rtl4ml.datapath.nodes import range_bits
 
 _NEIGHBOURS = 8
 """Pairs are tried among so many summands of similar weight on each side: columns of a thousand digits stay quick."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summand:
     """``sign * value * 2**shift`` where ``value = coefficients @ inputs + constant`` is in ``low .. high``.
 
     Attributes:
-        word: The value.
+        row: What computes the value, an index of the caller's; -1 for a constant and for a sum.
         low: Least value, exactly.
         high: Greatest value, exactly.
         shift: Exponent of the factor of two.
@@ -33,9 +33,11 @@ class Summand:
         depth: Additions on the longest way from an input.
         coefficients: The value as a function of the inputs, shape (inputs,).
         constant: The value where all inputs are 0.
+        parts: Of a sum: the two that it is made of, the less shifted one first. The value is that of the first plus or
+            (their signs differ) minus that of the second, shifted by the difference of their shifts.
     """
 
-    word: Word
+    row: int
     low: int
     high: int
     shift: int
@@ -43,11 +45,25 @@ class Summand:
     depth: int
     coefficients: NDArray[np.int64]
     constant: int = 0
+    parts: "tuple[Summand, Summand] | None" = None
 
     @cached_property
     def top(self) -> int:
         """The power of two above the summand's highest bit."""
         return self.shift + range_bits(self.low, self.high)
+
+
+def constant_summand(value: int, inputs: int) -> Summand:
+    """Returns a constant other than 0, its power of two taken out."""
+    shift = (value & -value).bit_length() - 1
+    odd = value >> shift
+    return Summand(-1, odd, odd, shift, 1, 0, np.zeros(inputs, np.int64), odd)
+
+
+def disjoint(a: Summand, b: Summand) -> bool:
+    """Returns whether the sum of ``a`` and the more shifted ``b`` is a concatenation."""
+    shift = b.shift - a.shift
+    return a.sign == b.sign and shift > 0 and a.low >= 0 and a.high >> shift == 0
 
 
 def cost(a: Summand, b: Summand) -> int:
@@ -57,17 +73,21 @@ def cost(a: Summand, b: Summand) -> int:
     shift = b.shift - a.shift
     if a.sign != b.sign:
         return range_bits(a.low - (b.high << shift), a.high - (b.low << shift)) - shift
-    if shift and a.low >= 0 and a.high >> shift == 0:
+    if disjoint(a, b):
         return 0
     return range_bits(a.low + (b.low << shift), a.high + (b.high << shift)) - shift
 
 
 class Tree:
-    """The summands of one column on their way to one word."""
+    """The summands of one column on their way to one sum.
 
-    def __init__(self, datapath: Datapath, bounds: Bounds, levels: int) -> None:
+    Attributes:
+        bits: Bits of carry chain in the sums so far.
+    """
+
+    def __init__(self, bounds: Bounds, levels: int) -> None:
         """Prepares a sum that is at most ``levels`` additions deep."""
-        self._datapath = datapath
+        self.bits = 0
         self._bounds = bounds
         self._levels = levels
         self._alive: dict[int, Summand] = {}
@@ -75,7 +95,7 @@ class Tree:
         self._queue: list[tuple[int, int, int, int, int]] = []
         self._number = 0
 
-    def sum(self, summands: list[Summand]) -> Word:
+    def sum(self, summands: Sequence[Summand]) -> Summand:
         """Returns the sum of at least one summand.
 
         Raises:
@@ -92,12 +112,10 @@ class Tree:
             self._order.remove((a.top, first))
             self._order.remove((b.top, second))
             room -= _growth(a, b)
-            if not self._alive:
-                return self._last(a, b)
+            self.bits += cost(a, b)
             self._insert(self._add(a, b))
         (summand,) = self._alive.values()
-        word = self._datapath.shift_left(summand.word, summand.shift)
-        return word if summand.sign > 0 else self._datapath.negate(word)
+        return summand
 
     def _insert(self, summand: Summand) -> None:
         """Takes in a summand and queues its pairs with its neighbours."""
@@ -133,29 +151,8 @@ class Tree:
         coefficients = a.coefficients + sign * (b.coefficients << shift)
         constant = a.constant + sign * (b.constant << shift)
         low, high = self._bounds.of(coefficients)
-        low, high = low + constant, high + constant
-        operation = self._datapath.add if sign > 0 else self._datapath.subtract
-        word = operation(a.word, self._datapath.shift_left(b.word, shift), (low, high))
-        return Summand(word, low, high, a.shift, a.sign, max(a.depth, b.depth) + 1, coefficients, constant)
-
-    def _last(self, a: Summand, b: Summand) -> Word:
-        """Returns the sum of the last two, which has to come out with its true sign."""
-        datapath = self._datapath
-        if a.sign == b.sign:
-            if a.sign > 0:
-                total = self._add(a, b)
-                return datapath.shift_left(total.word, total.shift)
-            # A difference changes its sign at no cost.
-            if datapath.nodes[b.word.index].kind is SUBTRACT or b.low == b.high:
-                a, b = b, a
-            a = Summand(datapath.negate(a.word), -a.high, -a.low, a.shift, 1, a.depth, -a.coefficients, -a.constant)
-        if a.sign < 0:
-            a, b = b, a
-        coefficients = (a.coefficients << a.shift) - (b.coefficients << b.shift)
-        constant = (a.constant << a.shift) - (b.constant << b.shift)
-        low, high = self._bounds.of(coefficients)
-        first, second = datapath.shift_left(a.word, a.shift), datapath.shift_left(b.word, b.shift)
-        return datapath.subtract(first, second, (low + constant, high + constant))
+        depth = max(a.depth, b.depth) + 1
+        return Summand(-1, low + constant, high + constant, a.shift, a.sign, depth, coefficients, constant, (a, b))
 
 
 def _growth(a: Summand, b: Summand) -> int:

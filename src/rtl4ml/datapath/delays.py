@@ -1,10 +1,11 @@
 """How long each kind of node takes: the timing model behind the pipeline cuts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rtl4ml.datapath import nodes as kinds
 from rtl4ml.datapath.nodes import Node, chain, range_bits
+from rtl4ml.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -18,16 +19,20 @@ class Delays:
         lut: One level of lookup tables.
         chain: Into and out of a carry chain.
         carry: One bit along a carry chain.
+        compare: Into a carry chain and out of its end, as one bit: what a comparison of two words costs.
         multiply: A multiplier block of up to 18 by 18 bits.
         multiply_wide: A larger one.
+        memory: How much later than a register's the output of a block memory comes.
     """
 
     register: float = 0.8
     lut: float = 0.9
     chain: float = 1.3
     carry: float = 0.04
+    compare: float = 1.3
     multiply: float = 3.6
     multiply_wide: float = 5.5
+    memory: float = 1.8
 
     def of(self, nodes: Sequence[Node], node: Node) -> float:
         """Returns the delay of ``node`` of the datapath ``nodes`` in ns; 0 for wires and inputs."""
@@ -57,7 +62,7 @@ class Delays:
             return self._compare(first, second.low)
         if first.kind is kinds.CONSTANT:
             return self._compare(second, first.low + 1)
-        return self.chain + self.carry * max(first.bits, second.bits)
+        return self.compare + self.carry * max(first.bits, second.bits)
 
     def _tree(self, inputs: int) -> float:
         """A function such as OR of that many bits in tables of four inputs."""
@@ -81,3 +86,71 @@ class Delays:
 
 GENERIC = Delays()
 """The family of no device in particular."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What registers are placed for.
+
+    Attributes:
+        mhz: Frequency.
+        delays: Timing model of the device.
+    """
+
+    mhz: float
+    delays: Delays = GENERIC
+
+    @classmethod
+    def of(cls, clock: "float | Clock") -> "Clock":
+        """A clock as it is; a number of MHz on no device in particular."""
+        return clock if isinstance(clock, Clock) else cls(clock)
+
+    @property
+    def period_ns(self) -> float:
+        """Time from edge to edge."""
+        return 1000 / self.mhz
+
+
+FAMILIES: Mapping[str, Delays] = {
+    "generic": GENERIC,
+    # Fitted to nextpnr's results on an LFE5U-25F of speed grade 6, and set to the slow side of them: benchmarks/delays.py.
+    # A comparison leaves the chain through a table of its own, far from where it is used.
+    "ecp5": Delays(
+        register=1.0, lut=0.7, chain=2.1, carry=0.022, compare=4.5, multiply=5.0, multiply_wide=7.5, memory=5.0
+    ),
+    # Delays of cells and wires along 16-bit additions that nextpnr placed on an HX8K and a UP5K.
+    "ice40": Delays(
+        register=0.9, lut=1.3, chain=1.4, carry=0.15, compare=2.3, multiply=9.0, multiply_wide=14.0, memory=1.7
+    ),
+    "ice40-up5k": Delays(
+        register=2.2, lut=3.0, chain=3.1, carry=0.35, compare=5.5, multiply=9.0, multiply_wide=20.0, memory=3.5
+    ),
+    # Cells: Artix-7 by Project X-Ray, as Yosys' cells_sim.v has them (FDRE 0.3, LUT6 0.13 to 0.64, CARRY4 0.23 from CI to
+    # CO, RAMB36 2.45); wires about as long as the cells.
+    "xc7": Delays(
+        register=0.8, lut=1.0, chain=1.5, carry=0.05, compare=1.8, multiply=4.5, multiply_wide=7.0, memory=2.1
+    ),
+    # Cells: Vivado's timing reports for a ZU3EG of speed grade -1 (FDRE 0.09, LUT6 up to 0.18); wires a little longer
+    # than the cells, as there. Multipliers and memories are in proportion to xc7.
+    "xcup": Delays(
+        register=0.4, lut=0.5, chain=0.75, carry=0.015, compare=0.9, multiply=2.4, multiply_wide=3.6, memory=1.1
+    ),
+}
+"""By name of a family or of a part that differs from its family."""
+
+
+def delays_of(target: str | None) -> Delays:
+    """Timing model of a family or of a part, by its name; of no device in particular without one.
+
+    Args:
+        target: such as "ecp5" or "ecp5-25f"; a part of which nothing is known by itself is like its family.
+
+    Raises:
+        ConfigurationError: an unknown family.
+    """
+    if target is None:
+        return GENERIC
+    family = target.split("-")[0]
+    if family not in FAMILIES:
+        raise ConfigurationError(f"target must be one of {', '.join(FAMILIES)} or a part of it, not {target!r}")
+    return FAMILIES.get(target, FAMILIES[family])

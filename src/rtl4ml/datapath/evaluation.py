@@ -19,6 +19,7 @@ _MEANING: dict[str, Callable[[Node, list[Values]], Values]] = {
     kinds.SHIFT_LEFT: lambda node, x: x[0] << node.parameter,
     kinds.SHIFT_RIGHT: lambda node, x: x[0] >> node.parameter,
     kinds.LOW_BITS: lambda node, x: x[0] & ((1 << node.parameter) - 1),
+    kinds.INVERT: lambda node, x: -1 - x[0],
     kinds.MULTIPLY: lambda node, x: x[0] * x[1],
     kinds.AT_LEAST: lambda node, x: x[0] >= x[1],
     kinds.EQUAL: lambda node, x: x[0] == x[1],

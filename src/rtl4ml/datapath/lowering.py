@@ -167,6 +167,13 @@ class _Lowering:
         operand = node.operands[0]
         return _shaped(_resize(self._value(operand, at), self.nodes[operand].low < 0, node.bits), node)
 
+    def _invert(self, node: Node, at: int) -> Value:
+        # An unsigned word has no sign bit to turn around: the result's is always set, or never.
+        (operand,) = node.operands
+        value = self._value(operand, at)
+        signed = self.nodes[operand].low < 0
+        return _shaped(_resize(~(value if signed else Cat(value, Const(0, 1))), True, node.bits), node)
+
     def _multiply(self, node: Node, at: int) -> Value:
         return self._value(node.operands[0], at) * self._value(node.operands[1], at)
 
@@ -251,6 +258,7 @@ _EXPRESSIONS: dict[str, Callable[[_Lowering, Node, int], Value]] = {
     kinds.SHIFT_RIGHT: _Lowering._shift_right,
     kinds.LOW_BITS: _Lowering._low,
     kinds.NARROW: _Lowering._low,
+    kinds.INVERT: _Lowering._invert,
     kinds.MULTIPLY: _Lowering._multiply,
     kinds.AT_LEAST: _Lowering._at_least,
     kinds.EQUAL: _Lowering._equal,

@@ -11,6 +11,7 @@ SUBTRACT = "subtract"
 SHIFT_LEFT = "shift_left"
 SHIFT_RIGHT = "shift_right"
 LOW_BITS = "low_bits"
+INVERT = "invert"
 MULTIPLY = "multiply"
 AT_LEAST = "at_least"
 EQUAL = "equal"
@@ -22,8 +23,8 @@ NARROW = "narrow"
 PROVEN = "proven"
 """Parameter of a sum or difference whose range is tighter than that of its operands gives."""
 
-WIRING = frozenset({CONSTANT, SHIFT_LEFT, SHIFT_RIGHT, LOW_BITS, NARROW})
-"""Kinds that need no logic."""
+WIRING = frozenset({CONSTANT, SHIFT_LEFT, SHIFT_RIGHT, LOW_BITS, INVERT, NARROW})
+"""Kinds that need no logic of their own: wires, and inverters that what follows takes in."""
 
 
 class Node(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtl4ml.datapath import nodes as kinds
-from rtl4ml.datapath.delays import GENERIC, Delays
+from rtl4ml.datapath.delays import GENERIC, Clock, Delays
 from rtl4ml.datapath.words import Datapath
 from rtl4ml.errors import ConfigurationError
 
@@ -44,6 +44,40 @@ def cut(datapath: Datapath, period_ns: float, delays: Delays = GENERIC) -> Pipel
     if period_ns <= 0:
         raise ConfigurationError(f"clock period must be positive, not {period_ns} ns")
     return _Cutter(datapath, period_ns - delays.register, delays).run()
+
+
+def period_for(datapath: Datapath, depth: int, delays: Delays = GENERIC) -> float:
+    """Returns a clock period in ns for which :func:`cut` makes at most ``depth`` register levels: nearly the shortest.
+
+    The period is the same for the same arguments; it is within 1 % of the shortest one.
+
+    Args:
+        datapath: The datapath; it is not changed.
+        depth: Register levels allowed, 0 or more.
+        delays: Timing model.
+
+    Raises:
+        ConfigurationError: If ``depth`` is negative.
+    """
+    if depth < 0:
+        raise ConfigurationError(f"depth must be 0 or more, not {depth}")
+    short, long = delays.register, delays.register + 1.0
+    cutter = _Cutter(datapath, 0.0, delays)
+    while cutter.least_depth(long - delays.register) > depth:
+        short, long = long, 2 * long
+    while long - short > 0.01 * long:
+        middle = (short + long) / 2
+        if cutter.least_depth(middle - delays.register) > depth:
+            short = middle
+        else:
+            long = middle
+    return long
+
+
+def cut_at(datapath: Datapath, clock: float | Clock) -> Pipeline:
+    """Cuts for a clock: a number of MHz on no device in particular, or one that says the device too; see `cut`."""
+    clock = Clock.of(clock)
+    return cut(datapath, clock.period_ns, clock.delays)
 
 
 class _Cutter:
@@ -107,6 +141,13 @@ class _Cutter:
             if node.kind is kinds.SHIFT_LEFT:
                 self.step[index] = until[index] = self.step[node.operands[0]]
         return Pipeline(tuple(self.step), tuple(until), self.depth)
+
+    def least_depth(self, budget: float) -> int:
+        """Returns the register levels that are needed when a step may last so long."""
+        self.budget = budget + 1e-9
+        for index in self.order:
+            self._earliest(index)
+        return max((self.step[index] for index in self.outputs), default=0)
 
     def _earliest(self, index: int) -> None:
         operands = self.operands[index]

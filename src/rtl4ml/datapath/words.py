@@ -4,7 +4,7 @@ Whatever is combinational is built here once. The same graph is evaluated in Num
 pipeline steps (:mod:`rtl4ml.datapath.pipeline`) and written as hardware (:mod:`rtl4ml.datapath.lowering`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from rtl4ml.datapath.nodes import (
     CONSTANT,
     EQUAL,
     INPUT,
+    INVERT,
     LOW_BITS,
     MULTIPLY,
     NARROW,
@@ -85,6 +86,7 @@ class Datapath:
         self.nodes: list[Node] = []
         self.inputs: dict[str, Word] = {}
         self.outputs: dict[str, Word] = {}
+        self._movable: dict[int, Callable[[int], Word]] = {}
         self._known: dict[tuple[Any, ...], Word] = {}
 
     def word(self, index: int) -> Word:
@@ -169,6 +171,8 @@ class Datapath:
                 return a
             if a.low == a.high:
                 return self.constant(a.low + value)
+            if a.index in self._movable:
+                return self._movable[a.index](value)
             # (x + c) + d is x + (c + d), and (c - x) + d is (c + d) - x: one chain instead of two.
             if node.kind is ADD and (inner := self.nodes[node.operands[1]]).kind is CONSTANT:
                 return self.add(self.word(node.operands[0]), self.constant(inner.low + value), within)
@@ -225,6 +229,26 @@ class Datapath:
                 self.subtract(self.shift_right(a, k), self.shift_right(b, k), _divided(within, k)), k
             )
         return self._chain(SUBTRACT, (a.index, b.index), a.low - b.high, a.high - b.low, within)
+
+    def invert(self, a: Word) -> Word:
+        """Returns ``-1 - a``: every bit turned around."""
+        if a.low == a.high:
+            return self.constant(-1 - a.low)
+        node = self.nodes[a.index]
+        if node.kind is INVERT:
+            return self.word(node.operands[0])
+        return self._build(INVERT, (a.index,), None, -1 - a.high, -1 - a.low)
+
+    def movable(self, a: Word, build: Callable[[int], Word]) -> Word:
+        """Returns ``a``, and remembers how ``a + constant`` is built with the constant among the summands of ``a``.
+
+        Args:
+            a: A sum that nothing but an addition of a constant will use: what it is made of is built anew.
+            build: Returns ``a`` plus its argument.
+        """
+        if a.low != a.high:
+            self._movable[a.index] = build
+        return a
 
     def negate(self, a: Word) -> Word:
         """Returns ``-a``."""

@@ -5,11 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 from amaranth.hdl import Shape
 
 import rtl4ml
-from rtl4ml import resources
+from rtl4ml.export.templates import render
 from rtl4ml.export.verilog import to_rtlil, to_verilog
 from rtl4ml.export.wiring import module_name, wire
 from rtl4ml.graph import Graph
@@ -57,18 +56,6 @@ def sides(plan: Plan) -> tuple[PortShape, PortShape]:
         PortShape.of(shape, first.timing.sides[branch.side].lanes_in, packed=packed),
         PortShape.of(last.out_shape, last.lanes_out, packed=packed),
     )
-
-
-def _render(template: str, **variables: object) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.path("rtl_templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    return environment.get_template(template).render(**variables)
 
 
 def _comment(graph: Graph, planned: StagePlan) -> str:
@@ -145,7 +132,7 @@ def verilog_files(graph: Graph, plan: Plan, name: str, progress: Callable[[str],
             texts[f"{loads['module']}.v"] = writer.submit(to_verilog, to_rtlil(port, loads["module"]), comment)
         files = {file: text.result() for file, text in texts.items()}
     common = {"name": name, "version": rtl4ml.__version__, "latency": plan.latency, "interval": plan.interval}
-    core = _render(
+    core = render(
         "core.v.j2",
         **common,
         in_width=i.lanes * i.bits,
@@ -155,7 +142,7 @@ def verilog_files(graph: Graph, plan: Plan, name: str, progress: Callable[[str],
         wired=wired,
         loads=loads,
     )
-    wrapper = _render(
+    wrapper = render(
         "axis_wrapper.v.j2" if plan.settings.backpressure else "pipeline_wrapper.v.j2",
         **common,
         n_in=graph.input_tensor.size,

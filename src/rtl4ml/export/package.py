@@ -75,14 +75,21 @@ def folding_text(folding: Mapping[str, Any]) -> str:
     return FOLDING_COMMENT + "\n".join([*lines, "folding:" if nodes else "folding: {}", *nodes]) + "\n"
 
 
-def write(target: Path, verilog: Mapping[str, str], metadata: Mapping[str, object], folding: Mapping[str, Any]) -> Path:
-    """Write the IP: `rtl/*.v`, `metadata.json` and `folding.yaml`.
+def write(
+    target: Path,
+    verilog: Mapping[str, str],
+    metadata: Mapping[str, object],
+    folding: Mapping[str, Any],
+    others: Mapping[str, str | bytes] | None = None,
+) -> Path:
+    """Write the IP: `rtl/*.v`, `metadata.json`, `folding.yaml` and what comes beside them.
 
     Args:
         target: folder of the IP.
         verilog: text by file name.
         metadata: what goes into metadata.json.
         folding: settings that give this IP again.
+        others: content of further files by path in the folder.
 
     Returns:
         The folder.
@@ -97,4 +104,7 @@ def write(target: Path, verilog: Mapping[str, str], metadata: Mapping[str, objec
         text = json.dumps(metadata, indent=2, ensure_ascii=False)
         (folder / "metadata.json").write_text(text + "\n", encoding="utf-8")
         (folder / "folding.yaml").write_text(folding_text(folding), encoding="utf-8")
+        for path, content in (others or {}).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content if isinstance(content, bytes) else content.encode())
     return target

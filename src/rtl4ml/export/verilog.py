@@ -78,6 +78,10 @@ def convert(component: wiring.Component, name: str, comment: str) -> str:
     return to_verilog(to_rtlil(component, name), comment)
 
 
+_CONTENT = re.compile(r"^ *\w+\[\d+\] = \d+'h[0-9a-fx]+;\n", re.MULTILINE)
+"""One word of a memory's contents, as Yosys writes them."""
+
+
 def count_multipliers(files: Mapping[str, str], top: str) -> int:
     """Multipliers in Verilog as Yosys reads it: the multiplication cells of the whole hierarchy.
 
@@ -91,7 +95,8 @@ def count_multipliers(files: Mapping[str, str], top: str) -> int:
     with tempfile.TemporaryDirectory(prefix="rtl4ml-") as name:
         folder = Path(name)
         for file, text in files.items():
-            (folder / file).write_text(text, encoding="utf-8")
+            # Yosys takes minutes to read a large memory's contents, in which nothing is multiplied.
+            (folder / file).write_text(_CONTENT.sub("", text), encoding="utf-8")
         # Every stage's module is instantiated once, so cells of modules are cells of the design.
         reading = [f"read_verilog {file}" for file in files]
         run_yosys([*reading, f"hierarchy -check -top {top}", "tee -o count select -count t:$mul"], folder)

@@ -141,8 +141,12 @@ class StepKernels:
 
 
 def _together(steps: Sequence[Step], rows: int, opset: int) -> Run:
-    """Steps as one session on tables (m, rows)."""
+    """Steps as one session on tables (m, rows); a lone row gets a double.
+
+    Pow takes another way for tensors whose last dimension is 1 than for all others, whose way counts.
+    """
     nodes, constants = [], {}
+    width = max(rows, 2)
     name = "x"
     for index, step in enumerate(steps):
         inputs = []
@@ -154,21 +158,20 @@ def _together(steps: Sequence[Step], rows: int, opset: int) -> Run:
             else:
                 parameter = step.parameters[position]
                 if step.node.op_type == "BatchNormalization":
-                    parameter = np.broadcast_to(parameter, (rows,))
+                    parameter = np.broadcast_to(parameter, (width,))
                 inputs.append(f"c{index}_{position}")
                 constants[inputs[-1]] = parameter
         name = f"y{index}"
         node = helper.make_node(step.node.op_type, inputs, [name])
         node.attribute.extend(step.node.attribute)
         nodes.append(node)
-    model = kernels.build(nodes, {"x": (onnx.TensorProto.FLOAT, [None, rows])}, [name], constants, opset)
+    model = kernels.build(nodes, {"x": (onnx.TensorProto.FLOAT, [None, width])}, [name], constants, opset)
     session = kernels.session(model)
 
     def run(values: Reals) -> Reals:
-        if values.size > 1:
+        if rows == width:
             return session.run([name], {"x": values})[0]
-        # Pow takes another way for a lone number than for a tensor.
-        return session.run([name], {"x": np.repeat(values, 2, axis=0)})[0][:1]
+        return session.run([name], {"x": np.repeat(values, width, axis=1)})[0][:, :rows]
 
     return run
 

@@ -139,8 +139,9 @@ def interval(run: Callable[[Reals], Reals], known: Facts, low: Reals, high: Real
     Interval arithmetic (Moore, Interval Analysis, 1966) with the kernel itself at the ends and turns.
     """
     results = [run(low), run(high)]
-    # A point inside: the turn itself, or the end that is next to it.
-    results += [run(np.minimum(np.maximum(low, turn), high)) for turn in known.turns]
+    # A point inside: the turn itself, or the end that is next to it, which has been run.
+    inside = [turn for turn in known.turns if np.any((low < turn) & (turn < high))]
+    results += [run(np.minimum(np.maximum(low, turn), high)) for turn in inside]
     least, most = np.minimum.reduce(results), np.maximum.reduce(results)
     relative, absolute = known.slack
     if relative == 0:

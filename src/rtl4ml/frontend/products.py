@@ -11,7 +11,7 @@ from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes, spread
 from rtl4ml.frontend.lowering import Lowering
 from rtl4ml.frontend.values import Flow, alike
-from rtl4ml.operators import Conv, Dense
+from rtl4ml.operators import Conv, Dense, WeightLimits
 
 
 def times_alpha(
@@ -107,6 +107,8 @@ def fold_bias(lowering: Lowering, flow: Flow) -> Flow:
         if multiple is None:
             break
         folded = replace(dense, output=step.node.output[0], bias=dense.bias + multiple)
+        if folded.limits is not None:
+            folded = replace(folded, limits=WeightLimits.of(folded.weights, folded.bias))
         before, after = lowering.tensors[dense.output], folded.infer((lowering.tensors[dense.inputs[0]],))
         if max(abs(limit) for tensor in (before, after) for limit in tensor.range) >= 1 << 24:
             break

@@ -40,15 +40,37 @@ def _kept_shape(lowering: Lowering, node: onnx.NodeProto, shape: tuple[int, ...]
     return tuple(1 if a in axes else d for a, d in enumerate(shape) if keep or a not in axes)
 
 
-def _runs(flow: Flow, axes: list[int]) -> tuple[Codes, list[tuple[bool, int]]]:
-    """The flow's elements as they are nested, and runs of dimensions that are reduced or kept, with their lengths."""
+def _runs(lowering: Lowering, flow: Flow, axes: list[int]) -> tuple[Codes, list[tuple[bool, int]]]:
+    """The flow's elements as they are nested, and runs of dimensions that are reduced or kept, with their lengths.
+
+    Where what is kept has formats of its own, it has to be channels: those of pixels cannot differ.
+    """
     nested = arranged(flow.order)
+    runs = _run_lengths(flow, axes, nested)
+    mixed = len(runs) > 1 and runs[-1][0]
+    if mixed and _kept_differs(lowering, flow, axes):
+        nested = tuple(sorted(nested, key=lambda axis: axis > 0 and axis not in axes))  # the batch stays first
+        runs = _run_lengths(flow, axes, nested)
+    return flow.order.transpose(nested), runs
+
+
+def _run_lengths(flow: Flow, axes: list[int], nested: tuple[int, ...]) -> list[tuple[bool, int]]:
     lengths = [(axis in axes, flow.order.shape[axis]) for axis in nested if flow.order.shape[axis] > 1]
-    runs = [
+    return [
         (reduced, int(np.prod([length for _, length in run])))
         for reduced, run in itertools.groupby(lengths, key=lambda pair: pair[0])
     ]
-    return flow.order.transpose(nested), runs
+
+
+def _kept_differs(lowering: Lowering, flow: Flow, axes: list[int]) -> bool:
+    """Whether scales or zero points differ, but not along the axes."""
+    tensor, differ = lowering.source(flow), False
+    for array in (tensor.format.scale, tensor.format.zero_point):
+        whole = spread(array, tensor.size)[flow.order]
+        if np.any(whole != whole[tuple(slice(0, 1) if a in axes else slice(None) for a in range(whole.ndim))]):
+            return False
+        differ = differ or bool(np.any(whole != whole.reshape(-1)[0]))
+    return differ
 
 
 def _windows(runs: list[tuple[bool, int]]) -> tuple[Window, int, bool] | None:
@@ -85,7 +107,7 @@ def reduce(lowering: Lowering, node: onnx.NodeProto) -> None:
     shape = _kept_shape(lowering, node, flow.order.shape, axes)
     count = int(np.prod([flow.order.shape[a] for a in axes], dtype=np.int64))
     counts = np.array(count, np.float32) if node.op_type == "ReduceMean" else None
-    turned, runs = _runs(flow, axes)
+    turned, runs = _runs(lowering, flow, axes)
     found = _windows(runs)
     if found is None or len(lowering.tensors[str(flow.source)].shape) == 1:
         total = _matrix(lowering, node, operand.of_flow(lowering, node, flow), axes)
@@ -146,7 +168,7 @@ def largest(lowering: Lowering, node: onnx.NodeProto) -> None:
     flow = operand.hardware_flow(lowering, node, exact=False)
     axes = _axes(lowering, node, flow.order.ndim)
     shape = _kept_shape(lowering, node, flow.order.shape, axes)
-    turned, runs = _runs(flow, axes)
+    turned, runs = _runs(lowering, flow, axes)
     flags = "".join("R" if reduced else "K" for reduced, _ in runs)
     if flags in ("", "K"):
         nested = flow.order.reshape(shape)

@@ -1,29 +1,40 @@
-"""Resize and Upsample: nearest pixels are chosen; between pixels, sums under a window where float32 is exact.
+"""Resize and Upsample: nearest pixels are chosen; between pixels, integer sums under a window, divided behind.
 
-Linear interpolation by a factor f, a power of two, puts f outputs in the place of a pixel. Each of these phases weighs
-the same neighbours in the same way, at the border copies of it: so the image gets a border of copies, and a depthwise
-convolution has all phases of a channel as its outputs. Their weights are multiples of 1 / (2 f) in each dimension, and
-float32 computes them exactly if scales are powers of two.
+Linear interpolation by a factor p / q puts p outputs in the place of q pixels. Each of these phases weighs the same
+neighbours in the same way, at the border copies of it: so the image gets a border of copies, and a depthwise
+convolution of stride q has all phases of a channel as its outputs. Where there are no phases (align_corners), all
+outputs along an axis are those of one window that covers it. Weights are integers over the axis' common denominator;
+by the product of both axes' denominators the sums are divided in float32, unless float32 is exact.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from rtl4ml.errors import ModelError
 from rtl4ml.formats import Codes
 from rtl4ml.frontend import kernels, operand, spatial
 from rtl4ml.frontend.common_grid import FLOAT32_EXACT, dyadic
 from rtl4ml.frontend.convolution import build
+from rtl4ml.frontend.judge.grids import NotIntegerError
+from rtl4ml.frontend.judge.interpolation import Interpolation, Places, interpolation
 from rtl4ml.frontend.lowering import Lowering, handles
-from rtl4ml.frontend.pooling import on_host
+from rtl4ml.frontend.pooling import divided, on_host
 from rtl4ml.frontend.selection import apply, executed, moved
 from rtl4ml.frontend.spatial import Image
 from rtl4ml.frontend.values import Constant, Flow
-from rtl4ml.operators import Window
+from rtl4ml.operators import Conv, Window
+
+MAX_WEIGHTS = 1 << 20
+"""Of one interpolation, those of 0 included."""
+
+MIN_EXPONENT = -126
+"""Of normal float32 numbers."""
 
 
 def _text(lowering: Lowering, node: onnx.NodeProto, name: str, default: str) -> str:
@@ -36,7 +47,7 @@ def resize(lowering: Lowering, node: onnx.NodeProto) -> None:
     """Every output is a pixel of the input, in all coordinate and rounding modes, or lies between two.
 
     Raises:
-        ModelError: another mode is wanted, or float32 would round.
+        ModelError: another mode is wanted, or weights are no small fractions.
     """
     mode = _text(lowering, node, "mode", "nearest")
     value = lowering.value(node.input[0], node)
@@ -59,29 +70,34 @@ def resize(lowering: Lowering, node: onnx.NodeProto) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Axis:
-    """One dimension.
+    """One dimension, in windows of `stride` pixels.
 
     Parameters:
-        factor: outputs for a pixel.
         before: copies of the border in front of the image.
         after: behind it.
-        weights: int64 (taps, factor), in units of 1 / (2 factor); of pixel `q - before + tap` for outputs of pixel q.
+        stride: pixels from one window to the next.
+        weights: int64 (taps, phases) over the axis' denominator: of pixel `stride * k - before + tap` for the outputs
+            that stand in the place of window k.
     """
 
-    factor: int
     before: int
     after: int
+    stride: int
     weights: Codes
 
     @property
-    def unit(self) -> int:
-        """What the weights of one output add up to."""
-        return int(self.weights[:, 0].sum())
+    def phases(self) -> int:
+        """Outputs of a window."""
+        return self.weights.shape[1]
+
+
+_SAME = _Axis(0, 0, 1, np.ones((1, 1), np.int64))
 
 
 def _linear(lowering: Lowering, node: onnx.NodeProto) -> None:
     flow = operand.hardware_flow(lowering, node)
-    if flow.steps or flow.bias is not None:
+    accumulators = lowering.is_product(str(flow.source)) and flow.source not in lowering.unquantized
+    if flow.steps or flow.bias is not None or accumulators:
         raise ModelError(
             f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be quantized, not real: put a Quant "
             "node in front of it"
@@ -91,40 +107,77 @@ def _linear(lowering: Lowering, node: onnx.NodeProto) -> None:
             f"Input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must have channels and 1 or 2 spatial "
             f"dimensions, not shape {list(flow.order.shape)}"
         )
-    axes = _axes(lowering, node, flow.order.shape)
-    image = spatial.image_of(lowering, node, flow)
-    rows, columns = axes[0], axes[1] if len(axes) > 1 else _Axis(1, 0, 0, np.ones((1, 1), np.int64))
+    found = _interpolation(lowering, node, flow.order.shape)
+    if found.unit == 1:
+        apply(lowering, node, [lambda array: _taken(array, found)])
+        return
+    by_axis = {places.axis: _axis(places) for places in found.places}
+    rows, columns = by_axis.get(2, _SAME), by_axis.get(3, _SAME)
+    # Windows over all rows and columns would have as many weights as pixels times outputs: one axis after the other.
+    covers = any(len(by_axis[places.axis].weights) == places.size > 2 for places in found.places)
+    apart = covers and len(found.places) > 1
+    for number, (first, second) in enumerate([(rows, _SAME), (_SAME, columns)] if apart else [(rows, columns)]):
+        image = spatial.image_of(lowering, node, flow)
+        built, order = _interpolated(lowering, node, image, first, second)
+        if apart and number == 0:
+            built = replace(
+                built, name=lowering.new_name(f"{built.name}_rows"), output=lowering.new_name(f"{built.output}_rows")
+            )
+            lowering.append(built, order, learned=False)
+            flow = replace(flow, source=built.output, order=order, view=None)
+    _finish(lowering, node, built, order, found.unit)
+
+
+def _taken(array: NDArray, found: Interpolation) -> NDArray:
+    """Elements that lie where outputs do."""
+    for places in found.places:
+        array = array.take(places.first, places.axis)
+    return array
+
+
+def _finish(lowering: Lowering, node: onnx.NodeProto, built: Conv, order: Codes, unit: int) -> None:
+    """Sums on a finer grid where float32 holds them, else sums that are divided."""
+    tensor = built.infer((lowering.tensors[built.inputs[0]],))
+    odd, exponents = dyadic(built.scale)
+    finer = not unit & (unit - 1) and max(odd) == 1 and min(exponents) - unit.bit_length() > MIN_EXPONENT
+    if not finer or max(abs(limit) for limit in tensor.range) >= FLOAT32_EXACT:
+        divided(lowering, node, built, built.shape, order, np.array(unit, np.float32))
+        return
+    name = node.output[0]
+    lowering.append(replace(built, scale=built.scale / unit), order, learned=False)
+    lowering.unquantized.add(name)
+    lowering.values[name] = Flow(name, name, order)
+
+
+def _interpolated(
+    lowering: Lowering, node: onnx.NodeProto, image: Image, rows: _Axis, columns: _Axis
+) -> tuple[Conv, Codes]:
+    """The sums of an image's outputs, not yet divided, and their layout in the file."""
     height, width, channels = image.height, image.width, image.channels
+    phases = rows.phases * columns.phases
+    kernel = np.einsum("ia,jb->ijab", rows.weights, columns.weights).reshape(-1, 1, phases)
+    if kernel.size * channels > MAX_WEIGHTS:
+        raise ModelError(
+            f"Outputs of node {node.name!r} ({node.op_type}) must be found by at most {MAX_WEIGHTS} weights, not "
+            f"{kernel.size * channels}: no two of them lie alike between their neighbours; use half_pixel or asymmetric"
+        )
     bordered = _bordered(lowering, node, image, rows, columns)
     window = Window(
         height + rows.before + rows.after,
         width + columns.before + columns.after,
         (len(rows.weights), len(columns.weights)),
+        (rows.stride, columns.stride),
     )
-    phases = rows.factor * columns.factor
-    kernel = np.einsum("ia,jb->ijab", rows.weights, columns.weights).reshape(-1, 1, phases)
     codes = np.tile(kernel, (1, 1, channels)).reshape(-1, phases * channels)
-    scale = np.full(codes.shape, 1.0 / (rows.unit * columns.unit))
-    name = node.output[0]
-    # Outputs of a pixel: channel, row of the phase, column of the phase.
-    shape = (*((height, width) if len(image.kept) > 1 else (height,)), channels * phases)
-    built = build(lowering, node, bordered, Constant(codes.astype(np.float32), codes, scale), window, channels, shape)
-    split = np.arange(height * width * channels * phases)
-    split = split.reshape(height, width, channels, rows.factor, columns.factor).transpose(0, 3, 1, 4, 2)
-    pixels = (height * rows.factor, width * columns.factor)[: len(image.kept)]
-    order = np.moveaxis(split.reshape(1, *pixels, channels), -1, image.axis)
-    lowering.append(built, order, learned=False)
-    tensor = lowering.tensors[name]
-    odd = max(dyadic(tensor.format.scale)[0])
-    if odd != 1 or max(abs(limit) for limit in tensor.range) >= FLOAT32_EXACT:
-        raise ModelError(
-            f"Scale of input {node.input[0]!r} of node {node.name!r} ({node.op_type}) must be a power of two, and its "
-            f"sums must fit 24 bits, for float32 to be exact, not {float(tensor.format.scale.reshape(-1)[0]):.8g} with "
-            f"sums up to {max(abs(limit) for limit in tensor.range)}: use mode nearest, or move it behind the last "
-            "quantizer, where the host runs it"
-        )
-    lowering.unquantized.add(name)
-    lowering.values[name] = Flow(name, name, order)
+    weights = Constant(codes.astype(np.float32), codes, np.ones(codes.shape))
+    counts = height // rows.stride, width // columns.stride
+    # Outputs of a window: channel, row of the phase, column of the phase.
+    shape = (*counts[: len(image.kept)], channels * phases)
+    built = build(lowering, node, bordered, weights, window, channels, shape)
+    split = np.arange(counts[0] * counts[1] * channels * phases)
+    split = split.reshape(*counts, channels, rows.phases, columns.phases).transpose(0, 3, 1, 4, 2)
+    pixels = (counts[0] * rows.phases, counts[1] * columns.phases)[: len(image.kept)]
+    return built, np.moveaxis(split.reshape(1, *pixels, channels), -1, image.axis)
 
 
 def _bordered(lowering: Lowering, node: onnx.NodeProto, image: Image, rows: _Axis, columns: _Axis) -> Flow:
@@ -140,61 +193,54 @@ def _bordered(lowering: Lowering, node: onnx.NodeProto, image: Image, rows: _Axi
     return replace(result, tensor=image.flow.tensor, order=order)
 
 
-def _axes(lowering: Lowering, node: onnx.NodeProto, shape: tuple[int, ...]) -> list[_Axis]:
-    """The spatial dimensions; where the executor interpolates comes from running it on ramps.
+def _interpolation(lowering: Lowering, node: onnx.NodeProto, shape: tuple[int, ...]) -> Interpolation:
+    """Where the outputs lie.
 
     Raises:
-        ModelError: a factor is no power of two, or positions are others than those of a factor.
+        ModelError: no small fractions, or not along spatial dimensions only.
     """
     constants = {name: lowering.constant(name, node).value for name in node.input[1:] if name}
-    axes = []
-    for axis, size in enumerate(shape):
-        along = [1] * len(shape)
-        along[axis] = size
-        # Other dimensions of the ramp keep their lengths: sizes may be given in numbers, not in factors.
-        ramp = np.broadcast_to(np.arange(size, dtype=np.float32).reshape(along), shape)
-        found = kernels.run_node(node, {**constants, node.input[0]: np.ascontiguousarray(ramp)}, lowering.opset)[0]
-        length = found.shape[axis]
-        factor = length // size
-        if factor * size != length or factor & (factor - 1) or (axis < 2 and factor != 1):
-            raise ModelError(
-                f"Factors of node {node.name!r} ({node.op_type}) must be powers of two in spatial dimensions, not "
-                f"{length}/{size} in dimension {axis}: float32 is not exact else"
-            )
-        places = np.moveaxis(found, axis, 0).reshape(length, -1)[:, 0].astype(np.float64) * 2 * factor
-        if axis >= 2:
-            axes.append(_axis(node, axis, factor, size, places))
-    return axes
+
+    def run(ramp: NDArray) -> NDArray:
+        return np.asarray(kernels.run_node(node, {**constants, node.input[0]: ramp}, lowering.opset)[0])
+
+    after = run(np.zeros(shape, np.float32)).shape
+    try:
+        found = interpolation(node, constants, shape, after, lowering.opset, run)
+    except NotIntegerError as reason:
+        raise ModelError(
+            f"Node {node.name!r} ({node.op_type}) must interpolate by small fractions: {reason}; use mode nearest, or "
+            "move it behind the last quantizer, where the host runs it"
+        ) from reason
+    if any(places.axis < 2 for places in found.places):
+        raise ModelError(f"Factors of node {node.name!r} ({node.op_type}) must be 1 but for spatial dimensions")
+    return found
 
 
-def _axis(node: onnx.NodeProto, axis: int, factor: int, size: int, places: np.ndarray) -> _Axis:
-    message = (
-        f"coordinate_transformation_mode of node {node.name!r} ({node.op_type}) must put outputs at multiples of "
-        f"1/{2 * factor} of a pixel, the same for all pixels, not elsewhere in dimension {axis}: use half_pixel or "
-        "asymmetric"
-    )
-    if not np.array_equal(places, np.rint(places)):
-        raise ModelError(message)
-    unit = 2 * factor
-    # Of all pixels, those whose outputs the border has not moved: the most common offset of each phase.
-    offsets = (places.astype(np.int64) - np.repeat(np.arange(size), factor) * unit).reshape(size, factor)
-    middle = offsets[size // 2] if size > 2 else _free(offsets, factor)
-    base, rest = np.divmod(middle, unit)
-    before, after = max(0, -int(base.min())), max(0, int((base + (rest > 0)).max()))
-    weights = np.zeros((before + after + 1, factor), np.int64)
-    phase = np.arange(factor)
-    np.add.at(weights, (base + before, phase), unit - rest)
+def _axis(places: Places) -> _Axis:
+    """An axis in windows as small as they can be: all outputs of one weigh its pixels as those of the others do."""
+    size, length = places.size, len(places.first)
+    for windows in range(gcd(size, length), 1, -1):
+        if gcd(size, length) % windows:
+            continue
+        phases, stride = length // windows, size // windows
+        ahead = zip(places.ideal, places.ideal[phases:], strict=False)
+        small = all(places.unit % position.denominator == 0 for position in places.ideal[:phases])
+        if small and all(b - a == stride for a, b in ahead):
+            return _phased(places, phases, stride)
+    weights = np.zeros((size, length), np.int64)
+    np.add.at(weights, (places.first, np.arange(length)), places.unit - places.rest)
+    np.add.at(weights, (np.minimum(places.first + 1, size - 1), np.arange(length)), places.rest)
+    return _Axis(0, 0, size, weights)
+
+
+def _phased(places: Places, phases: int, stride: int) -> _Axis:
+    """An axis whose outputs repeat: beyond the border lie copies of it."""
+    scaled = np.array([int(position * places.unit) for position in places.ideal[:phases]], np.int64)
+    base, rest = np.divmod(scaled, places.unit)
+    before, top = max(0, -int(base.min())), max(0, int((base + (rest > 0)).max()))
+    weights = np.zeros((before + top + 1, phases), np.int64)
+    phase = np.arange(phases)
+    np.add.at(weights, (base + before, phase), places.unit - rest)
     np.add.at(weights, (base + before + (rest > 0), phase), rest)
-    wanted = np.clip(np.repeat(np.arange(size), factor) * unit + np.tile(middle, size), 0, (size - 1) * unit)
-    if not np.array_equal(np.clip(places, 0, (size - 1) * unit), wanted):
-        raise ModelError(message)
-    divisor = int(np.gcd.reduce(weights.reshape(-1)))
-    return _Axis(factor, before, after, weights // divisor)
-
-
-def _free(offsets: Codes, factor: int) -> Codes:
-    """Offsets of phases that half_pixel or asymmetric would have, whichever the outputs agree with."""
-    half = 2 * np.arange(factor) + 1 - factor
-    plain = 2 * np.arange(factor)
-    inner = offsets[0] if len(offsets) else half
-    return half if np.all((inner == half) | (half < 0)) else plain
+    return _Axis(before, max(0, top + 1 - stride), stride, weights)

@@ -19,6 +19,9 @@ ENUMERABLE = 1 << 20
 MAX_POINTS = 1 << 24
 """Points and intervals that a subdivision may take: about a minute."""
 
+SAMPLES = 1 << 16
+"""Points of all rows together that tell beforehand how many intervals cannot settle."""
+
 SHORT = 4
 """Intervals of up to this many points are asked point by point."""
 
@@ -96,16 +99,14 @@ def subdivide(function: Function, bounds: Bounds, low: Codes, high: Codes, what:
     Raises:
         ModelError: too many points in all.
     """
+    _require_settling(bounds, low, high, what)
     row, first, last = np.arange(len(low)), low.copy(), high.copy()
     runs: list[tuple[Codes, Codes, Codes]] = []
     points = 0
     while len(row):
         points += len(row)
         if points > MAX_POINTS:
-            raise ModelError(
-                f"Steps of {what} must be found within {MAX_POINTS} points over all channels, not {points} or more: "
-                "the function has too many steps, or stays too close to one; use fewer bits, or move the scale"
-            )
+            raise _too_many(what, points)
         least, most = _ask_bounds(bounds, row, first, last, low)
         settled = least == most
         runs.append((row[settled], first[settled], least[settled]))
@@ -128,6 +129,35 @@ def subdivide(function: Function, bounds: Bounds, low: Codes, high: Codes, what:
         first, last = np.concatenate(cuts[:-1]), np.concatenate(cuts[1:]) - 1
     rows, starts, codes = (np.concatenate(parts) for parts in zip(*runs, strict=True))
     return _from_runs(rows, starts, codes, low, high)
+
+
+def _too_many(what: str, points: int) -> ModelError:
+    return ModelError(
+        f"Steps of {what} must be found within {MAX_POINTS} points over all channels, not {points} or more: "
+        "the function has too many steps, or stays too close to one; use fewer bits, or move the scale"
+    )
+
+
+def _require_settling(bounds: Bounds, low: Codes, high: Codes, what: str) -> None:
+    """Refuse at once what `subdivide` would refuse after minutes.
+
+    A point whose own bounds differ keeps every interval around it from settling: it will be asked for, in an interval
+    of SHORT at most. How many there are is seen from a few.
+
+    Raises:
+        ModelError: more than `subdivide` takes.
+    """
+    sizes = high - low + 1
+    counts = np.maximum(1, (sizes * (SAMPLES / sizes.sum())).astype(np.int64))
+    row = np.repeat(np.arange(len(low)), counts)
+    # Not evenly spaced: steps may be.
+    x = low[row] + (np.random.default_rng(0).random(len(row)) * sizes[row]).astype(np.int64)
+    least, most = _ask_bounds(bounds, row, x, x, low)
+    # What is no number has another message.
+    unsettled = (least != most) & (least > -(1 << 61))
+    points = int((unsettled * (sizes / counts)[row]).sum() * (1 + 1 / SHORT))
+    if points > MAX_POINTS:
+        raise _too_many(what, points)
 
 
 def _from_runs(row: Codes, start: Codes, code: Codes, low: Codes, high: Codes) -> Staircase:

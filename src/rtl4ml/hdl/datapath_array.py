@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from rtl4ml.datapath.cost import multipliers
+from rtl4ml.datapath.delays import GENERIC, Delays
 from rtl4ml.datapath.lowering import lower
 from rtl4ml.datapath.pipeline import Pipeline, cut
 from rtl4ml.datapath.words import Datapath
@@ -25,17 +26,19 @@ class DatapathPlan:
         datapath: with inputs `x_0`, `x_1`, ..., those that it needs, and outputs `o_0`, `o_1`, ...
         lanes: S, elements a word.
         period_ns: of the clock.
+        delays: timing model of the device.
     """
 
     datapath: Datapath
     lanes: int
     period_ns: float
+    delays: Delays = GENERIC
 
     pipeline: Pipeline = field(init=False)
 
     def __post_init__(self) -> None:
         """Cut the datapath."""
-        object.__setattr__(self, "pipeline", cut(self.datapath, self.period_ns))
+        object.__setattr__(self, "pipeline", cut(self.datapath, self.period_ns, self.delays))
 
     @property
     def finish_lanes(self) -> int:

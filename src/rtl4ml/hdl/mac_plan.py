@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rtl4ml.datapath import nodes as kinds
 from rtl4ml.datapath.cost import live_nodes
-from rtl4ml.datapath.delays import GENERIC
+from rtl4ml.datapath.delays import GENERIC, Delays
 from rtl4ml.datapath.pipeline import Pipeline, cut
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
@@ -23,9 +23,6 @@ Codes = NDArray[np.int64]
 
 BLOCK_ROWS = 64
 """Tables of more rows than this lie in block memories, whose outputs come late."""
-
-BLOCK_MEMORY_NS = 1.8
-"""How much later than a register's, for no device in particular."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +50,7 @@ class MacPlan:
         finish: what follows the accumulators; None: nothing.
         any_weights: weights and biases lie in RAM; None: in ROM.
         rounds: times that a frame goes through all passes.
+        delays: timing model of the device.
     """
 
     weights: Codes
@@ -63,6 +61,7 @@ class MacPlan:
     finish: Finish | None = None
     any_weights: AnyWeights | None = None
     rounds: int = 1
+    delays: Delays = GENERIC
 
     products: dict[tuple[int, int], Product] = field(init=False)
     start: Codes = field(init=False)
@@ -130,7 +129,7 @@ class MacPlan:
 
         set_field(self, "trees", trees)
         set_field(self, "tail", tail)
-        set_field(self, "tail_pipeline", cut(tail, self.period_ns))
+        set_field(self, "tail_pipeline", cut(tail, self.period_ns, self.delays))
         pipeline, register = (self.tail_pipeline, False) if words == 1 else self._cut_trees()
         set_field(self, "trees_pipeline", pipeline)
         set_field(self, "sum_register", register)
@@ -183,15 +182,15 @@ class MacPlan:
         None does where tree and accumulator share the last step without costing one more: always with a lone
         multiplier, whose product goes straight into the accumulator (the shape of a DSP block).
         """
-        apart = cut(self.trees, self.period_ns)
+        apart = cut(self.trees, self.period_ns, self.delays)
         if self.has_multipliers and max(map(len, self._rows)) <= 1:
             return apart, False
         nodes = self.trees.nodes
         bits = max(shape_of_range(low, high).width for low, high in self.accumulator_ranges)
-        period = self.period_ns - (GENERIC.chain + GENERIC.carry * bits)
-        if period - GENERIC.register < max((GENERIC.of(nodes, node) for node in nodes), default=0.0):
+        period = self.period_ns - (self.delays.chain + self.delays.carry * bits)
+        if period - self.delays.register < max((self.delays.of(nodes, node) for node in nodes), default=0.0):
             return apart, True
-        together = cut(self.trees, period)
+        together = cut(self.trees, period, self.delays)
         return (together, False) if together.depth <= apart.depth else (apart, True)
 
     @functools.cached_property
@@ -282,8 +281,8 @@ class MacPlan:
     @property
     def operand_register(self) -> bool:
         """Whether registers stand behind the memories, because they and what follows do not fit one period."""
-        next_part = GENERIC.multiply if self.has_multipliers else GENERIC.chain
-        serial = GENERIC.register + BLOCK_MEMORY_NS + next_part
+        next_part = self.delays.multiply if self.has_multipliers else self.delays.chain
+        serial = self.delays.register + self.delays.memory + next_part
         late = serial > self.period_ns or not self.has_multipliers
         return (
             self.groups * self.words > BLOCK_ROWS

@@ -37,7 +37,7 @@ class StagePlan:
         tile: of a time-multiplexed layer: (outputs, inputs), or that of a convolution; None for other stages.
         forms: of the staircases inside, by node name.
         multiplications: products an inference takes in it.
-        pixels: output pixels of a convolution side by side.
+        pixels: output pixels of a convolution side by side; 0: one after the other.
     """
 
     stage: Stage
@@ -45,7 +45,7 @@ class StagePlan:
     tile: Tile | None
     forms: dict[str, Form]
     multiplications: int
-    pixels: int = 1
+    pixels: int = 0
 
     @property
     def interval(self) -> int:
@@ -122,14 +122,14 @@ class Builder:
         Raises:
             ConfigurationError: a folding that does not fit.
         """
-        nodes, clock = group.nodes, self._settings.clock_mhz
+        nodes, clock = group.nodes, self._settings.clock
         names = [node.name for node in nodes]
         first = nodes[0]
         multiplexed = group.kind != "region"
         forms = {n.name: self._form(n.staircase, multiplexed=multiplexed) for n in nodes if isinstance(n, Requantize)}
         follower = names[1] if len(names) > 1 else None
         form = None if follower is None else forms.get(follower)
-        reuse, tile, pixels = 1, None, 1
+        reuse, tile, pixels = 1, None, 0
         stage: Stage
         if group.kind == "region":
             stage = RegionStage(self._graph, names, clock, forms, handshake, lanes_in=list(lanes))
@@ -156,13 +156,13 @@ class Builder:
         return StagePlan(stage, reuse, tile, forms, sum(node.multiplications for node in nodes), pixels)
 
     def _linear(self, layer: Conv | Dense, follower: str | None, fold: Fold, lanes: int, form: Form | None) -> Stage:
-        clock = self._settings.clock_mhz
+        clock = self._settings.clock
         address = self._address if self._settings.weights == "writable" else None
         stage: DenseStage | ConvStage
         tile = fold.tile
         if isinstance(tile, ConvTile):
             graph = self._graph
-            if isinstance(layer, Conv) and fold.pixels > 1:
+            if isinstance(layer, Conv) and fold.pixels:
                 graph = graph_with(graph, pixels_at_once(layer, fold.pixels))
             stage = ConvStage(graph, layer.name, follower, tile, lanes, clock, form, address)
         else:

@@ -9,9 +9,9 @@ from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.staircase import AffineForm, ConstantForm, Form, ShiftForm, StepForm, TableForm, ThresholdForm
 
 
-def describe_tile(tile: Tile | None, pixels: int = 1) -> dict[str, Any] | None:
+def describe_tile(tile: Tile | None, pixels: int = 0) -> dict[str, Any] | None:
     """A tile in plain types, as a folding has it; of several output pixels side by side their number says all."""
-    if pixels > 1:
+    if pixels:
         return {"pixels": pixels}
     if isinstance(tile, ConvTile):
         return {

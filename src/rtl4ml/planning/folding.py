@@ -36,14 +36,14 @@ class Fold:
         tile: its multipliers: (outputs, inputs) of a Dense; None: unrolled, constants in logic.
         cycles: that a frame takes.
         multipliers: of the tile and behind its accumulators.
-        pixels: output pixels of a convolution side by side.
+        pixels: output pixels of a convolution side by side, in wide pixels; 0: one after the other.
     """
 
     reuse: int
     tile: Tile | None
     cycles: int
     multipliers: int
-    pixels: int = 1
+    pixels: int = 0
 
 
 class Folder:
@@ -134,9 +134,13 @@ class Folder:
             products = tile[0] * tile[1] if self._multiplied(layer) else 0
             return Fold(reuse, tile, cycles, products + finishing * tile[0])
         pixels = layer.window.pixels_out
-        if reuse < max(pixels, layer.window.pixels_in) and layer.limits is None:
+        # A layer with fewer products than pixels has one multiplier, whatever it takes to bring the pixels in.
+        if reuse < min(max(pixels, layer.window.pixels_in), layer.multiplications) and layer.limits is None:
             return self._wide_fold(layer, reuse, reuse)
         conv_tile = choose_conv_tile(layer, max(1, reuse // pixels), finish_multipliers=finishing)
+        # With strides or without padding, all tiles but the widest may take the image in too slowly.
+        if min(layer.multiplications, conv_tile.frame_cycles(layer)) > reuse and layer.limits is None:
+            return self._wide_fold(layer, reuse, reuse)
         return self._conv_fold(layer, reuse, conv_tile)
 
     def _wide_fold(self, layer: Conv, reuse: int, most: int) -> Fold:

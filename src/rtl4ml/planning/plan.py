@@ -96,6 +96,7 @@ class Plan:
             "lanes": settings.lanes,
             "output_lanes": settings.output_lanes,
             "clock_mhz": settings.clock_mhz,
+            "target": settings.target,
             "backpressure": settings.backpressure,
             "weights": settings.weights,
             "latency_cycles": self.latency,
@@ -136,7 +137,7 @@ class Plan:
             elif not isinstance(stage, RegionStage):
                 nodes[stage.operators[0]] = {"lanes": stage.lanes_out}
         return {"clock_mhz": self.settings.clock_mhz, "lanes": self.input_lanes, "folding": nodes} | (
-            {} if self.settings.output_lanes is None else {"output_lanes": self.settings.output_lanes}
+            {name: value for name in ("output_lanes", "target") if (value := getattr(self.settings, name)) is not None}
         )
 
 
@@ -167,7 +168,25 @@ def plan(
         return planner.within_latency(settings.latency)
     if settings.multipliers is not None:
         return planner.within_multipliers(settings.multipliers)
-    return planner.at(None)
+    found = planner.at(None)
+    _check_interval(found)
+    return found
+
+
+def _check_interval(found: Plan) -> None:
+    """Check that a plan keeps the interval asked for, unless the user folded layers otherwise.
+
+    Raises:
+        ConfigurationError: it does not, and which stage takes longest.
+    """
+    settings = found.settings
+    if settings.cycles is None or found.interval <= settings.cycles or settings.layer_reuse or settings.folding:
+        return
+    slowest = max(found.stages, key=lambda planned: planned.interval).stage
+    name = slowest.operators[0] if slowest.operators else slowest.name
+    raise ConfigurationError(
+        f"Interval must be at least the {found.interval} cycles of node {name!r}, not {settings.cycles}"
+    )
 
 
 class _Planner:
@@ -310,7 +329,7 @@ def _check_time(groups: list[Group], folds: dict[str, Fold]) -> None:
             # Whole kernels and wider ones are adders; other tiles are multipliers.
             if tile is not None and not (isinstance(tile, ConvTile) and tile.products >= node.weights.size):
                 continue
-            copies = 1 if fold is None else fold.pixels
+            copies = 1 if fold is None else max(1, fold.pixels)
             if isinstance(node, Conv) and tile is None:
                 copies = node.window.pixels_out
             matrix = node.weights.reshape(-1, node.weights.shape[-1])

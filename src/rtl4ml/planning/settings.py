@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rtl4ml.datapath.delays import Clock, delays_of
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
 from rtl4ml.operators import Conv, Dense
@@ -50,6 +51,8 @@ class Settings:
         multipliers: at most so many, for the shortest interval. At most one of these four goals, and none with a reuse
             of the network; reuses of single layers and foldings hold beside them.
         folding: tiles and lanes of nodes by name, as a plan writes them.
+        target: family or part whose timing model says where registers stand: "ecp5", "ice40", "xc7", "xcup", "ecp5-25f";
+            None: no device in particular.
     """
 
     reuse: int = 1
@@ -64,6 +67,7 @@ class Settings:
     latency: int | None = None
     multipliers: int | None = None
     folding: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    target: str | None = None
 
     def __post_init__(self) -> None:
         """Check each value by itself.
@@ -89,6 +93,9 @@ class Settings:
             or not 1 <= self.clock_mhz <= 2000
         ):
             raise ConfigurationError(f"clock_mhz must be a number from 1 to 2000, not {self.clock_mhz!r}")
+        if self.target is not None and not isinstance(self.target, str):
+            raise ConfigurationError(f"target must be the name of a device, not {self.target!r}")
+        delays_of(self.target)
         if not isinstance(self.backpressure, bool):
             raise ConfigurationError(f"backpressure must be true or false, not {self.backpressure!r}")
         if self.weights not in WEIGHTS:
@@ -128,6 +135,11 @@ class Settings:
     def cycles(self) -> int | None:
         """Interval asked for, by itself or as frames a second."""
         return self.interval if self.fps is None else max(1, int(self.clock_mhz * 1e6 / self.fps))
+
+    @property
+    def clock(self) -> Clock:
+        """What registers are placed for."""
+        return Clock(self.clock_mhz, delays_of(self.target))
 
     @property
     def has_goal(self) -> bool:

@@ -179,41 +179,69 @@ def run_bench(
         bench = write_bench(folder, top, ports, codes, evaluate, latency, interval)
         for path in memories:
             shutil.copy(path, folder / path.name)
-        results, log = folder / "results.xml", folder / "log.txt"
-        runner = _cocotb().Runner(resources.path("sim", "cocotb"))
-        runner.log.setLevel(logging.CRITICAL)  # what failed is in the results
-        # It leaves the whole process when a test failed and pytest stands above it.
-        with contextlib.suppress(SystemExit, RuntimeError):
-            runner.test(
-                test_module="test_pipeline" if ports.i.ready is None else "test_axis",
-                hdl_toplevel=top,
-                hdl_toplevel_lang="verilog",
-                build_dir=program.parent,
-                test_dir=folder,
-                results_xml=str(results),
-                testcase=tests,
-                seed=seed,
-                extra_env={"RTL4ML_BENCH": str(bench)},
-                log_file=log,
-            )
-        return _read_results(results, log)
+        module = "test_pipeline" if ports.i.ready is None else "test_axis"
+        return run_tests(program, module, bench, seed, tests)
+
+
+def run_tests(program: Path, module: str, bench: Path, seed: int = 1, tests: Sequence[str] | None = None) -> BenchResult:
+    """Runs a module of ``sim/cocotb``.
+
+    Args:
+        program: From `build_program`.
+        module: Name of the module.
+        bench: The file that tells it everything, as ``$RTL4ML_BENCH``; log and results go into its folder.
+        seed: Of what is random.
+        tests: Names of tests to run; all when None.
+
+    Raises:
+        ToolError: cocotb did not start.
+    """
+    folder = bench.parent
+    results, log = folder / "results.xml", folder / "log.txt"
+    runner = _cocotb().Runner(resources.path("sim", "cocotb"))
+    runner.log.setLevel(logging.CRITICAL)  # what failed is in the results
+    # It leaves the whole process when a test failed and pytest stands above it.
+    with contextlib.suppress(SystemExit, RuntimeError):
+        runner.test(
+            test_module=module,
+            hdl_toplevel=program.name,
+            hdl_toplevel_lang="verilog",
+            build_dir=program.parent,
+            test_dir=folder,
+            results_xml=str(results),
+            testcase=tests,
+            seed=seed,
+            extra_env={"RTL4ML_BENCH": str(bench)},
+            log_file=log,
+        )
+    return _read_results(results, log)
 
 
 def build_cocotb(top: str, verilog: Sequence[Path], ports: Ports) -> Path:
+    """Program that simulates a wrapper under cocotb; errors are those of `build_program`."""
+    names = [ports.clock, ports.reset, ports.error]
+    names += dataclasses.astuple(ports.load) if ports.load else ()
+    names += [name for side in (ports.i, ports.o) for name in (side.data, side.valid, side.ready, side.last, side.user)]
+    return build_program(top, verilog, [name for name in names if name])
+
+
+def build_program(top: str, verilog: Sequence[Path], names: Sequence[str]) -> Path:
     """Program that simulates a design under cocotb, from the cache when the same text was built before.
 
     cocotb's own build makes every internal signal public, which stops Verilator from optimising any: a large design
     took four times as long to build. Here only the ports are.
+
+    Args:
+        top: Name of the top module; the program is called like it.
+        verilog: All Verilog files.
+        names: Names of its ports.
 
     Raises:
         ToolError: Verilator or the C++ compiler is missing, or refuses the design.
     """
     tools = Toolchain.find()
     main, libraries = _cocotb().MAIN, _cocotb().LIBRARIES
-    names = [ports.clock, ports.reset, ports.error]
-    names += dataclasses.astuple(ports.load) if ports.load else ()
-    names += [name for side in (ports.i, ports.o) for name in (side.data, side.valid, side.ready, side.last, side.user)]
-    public = "".join(f'public_flat_rw -module "{top}" -var "{name}"\n' for name in names if name)
+    public = "".join(f'public_flat_rw -module "{top}" -var "{name}"\n' for name in names)
 
     def build(folder: Path) -> None:
         work = folder / "work"

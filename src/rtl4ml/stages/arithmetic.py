@@ -75,7 +75,10 @@ def build_operator(
     words = inputs[0]
     tensors = [graph.tensors[name] for name in operator.inputs]
     if isinstance(operator, Dense):
-        results = multiply_matrix(datapath, words, operator.weights, operator.effective_bias(tensors[0]))
+        # What a single quantizer adds before it rounds joins the bias.
+        alone = len(graph.consumers(operator.output)) == 1 and operator.output != graph.output
+        bias = operator.effective_bias(tensors[0])
+        results = multiply_matrix(datapath, words, operator.weights, bias, movable=alone)
     elif isinstance(operator, Requantize):
         results = [build_form(datapath, word, forms[operator.name], row) for row, word in enumerate(words)]
     elif isinstance(operator, Conv):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rtl4ml.datapath.delays import Clock
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes, spread
 from rtl4ml.graph import Graph, Operator, Tensor
@@ -25,7 +26,7 @@ class BlocksStage(RegionStage):
         graph: where the nodes are.
         names: of the nodes in topological order; the last one's output is the stage's.
         blocks: of a frame, a beat each.
-        clock_mhz: clock frequency that the datapath is cut for.
+        clock_mhz: clock frequency that the datapath is cut for, in MHz or with a device.
         forms: of the Requantize nodes' staircases by node name.
         lanes_in: elements a beat in, for each tensor that comes in; None: a block.
 
@@ -38,7 +39,7 @@ class BlocksStage(RegionStage):
         graph: Graph,
         names: Sequence[str],
         blocks: int,
-        clock_mhz: float,
+        clock_mhz: float | Clock,
         forms: Mapping[str, Form],
         lanes_in: Sequence[int] | None = None,
     ) -> None:

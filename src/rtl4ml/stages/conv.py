@@ -5,6 +5,7 @@ from amaranth.hdl import Elaboratable, Module, Shape
 from amaranth.lib import wiring
 
 from rtl4ml.cmvm.solve import multiply_matrix
+from rtl4ml.datapath.delays import Clock
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import spread
@@ -40,7 +41,7 @@ class ConvStage(LoadableStage):
         requantize: of the Requantize node that follows; None: the accumulators' codes are the output.
         tile: of the kernel.
         lanes_in: elements a beat in.
-        clock_mhz: clock frequency that the datapaths are cut for.
+        clock_mhz: clock frequency that the datapaths are cut for, in MHz or with a device.
         form: of the Requantize node's staircase; None without one.
         first_address: weights and biases can be loaded at run time, and their tables lie at this address or behind it;
             None: they stay.
@@ -63,7 +64,7 @@ class ConvStage(LoadableStage):
         requantize: str | None,
         tile: ConvTile,
         lanes_in: int,
-        clock_mhz: float,
+        clock_mhz: float | Clock,
         form: Form | None,
         first_address: int | None = None,
     ) -> None:
@@ -91,7 +92,7 @@ class ConvStage(LoadableStage):
         self.element = shape_of_range(min([low, *fills]), max([high, *fills]))
         forms = LaneForms(form, target.size, tile.finish, *channel_limits(target, conv.channels_out))
         if tile.cycles(conv) > 1:
-            self.plan = self._tile_plan(source, graph.tensors[conv.output], forms, 1000 / clock_mhz, first_address)
+            self.plan = self._tile_plan(source, graph.tensors[conv.output], forms, Clock.of(clock_mhz), first_address)
             if first_address is not None:
                 self._place(self.plan, first_address)
             self.logic_products = self.plan.logic_products
@@ -100,7 +101,7 @@ class ConvStage(LoadableStage):
                 f"Tile of node {name!r} must not be the whole kernel for its weights to be loaded: they are logic"
             )
         else:
-            self.plan = self._whole_plan(source, forms, 1000 / clock_mhz)
+            self.plan = self._whole_plan(source, forms, Clock.of(clock_mhz))
         self.multipliers = self.plan.multipliers
         depth = self.plan.depth + window.latency - 1
         beats = self.words.beats
@@ -125,7 +126,7 @@ class ConvStage(LoadableStage):
         return np.minimum(low, fill), np.maximum(high, fill)
 
     def _tile_plan(
-        self, source: Tensor, sums: Tensor, forms: LaneForms, period_ns: float, first_address: int | None
+        self, source: Tensor, sums: Tensor, forms: LaneForms, clock: Clock, first_address: int | None
     ) -> MacPlan:
         conv, words = self.conv, self.words
         any_weights = None
@@ -144,13 +145,14 @@ class ConvStage(LoadableStage):
             bias=bias,
             low=low,
             high=high,
-            period_ns=period_ns,
+            period_ns=clock.period_ns,
+            delays=clock.delays,
             finish=Finish(forms.build, forms.parameters, words.beats),
             any_weights=any_weights,
             rounds=conv.window.pixels_out,
         )
 
-    def _whole_plan(self, source: Tensor, forms: LaneForms, period_ns: float) -> DatapathPlan:
+    def _whole_plan(self, source: Tensor, forms: LaneForms, clock: Clock) -> DatapathPlan:
         """Adders and shifts of the whole kernel, group by group, and a staircase for each output."""
         conv = self.conv
         rows, columns, channels, outputs = conv.weights.shape
@@ -168,7 +170,7 @@ class ConvStage(LoadableStage):
         for lane, (word, parameters) in enumerate(zip(sums, forms.parameters, strict=True)):
             constants = {name: datapath.constant(int(values[0])) for name, values in parameters.items()}
             datapath.output(f"o_{lane}", forms.build(datapath, lane, word, constants))
-        return DatapathPlan(datapath, taps * conv.channels_in, period_ns)
+        return DatapathPlan(datapath, taps * conv.channels_in, clock.period_ns, clock.delays)
 
     def _arranged(self, weights: Codes, bias: Codes) -> tuple[Codes, Codes]:
         return self.words.weights(weights), bias[self.words.columns]

@@ -4,6 +4,7 @@ import numpy as np
 from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import wiring
 
+from rtl4ml.datapath.delays import Clock
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
 from rtl4ml.hdl.finish import Finish
@@ -30,7 +31,7 @@ class DenseStage(LoadableStage):
         requantize: of the Requantize node that follows; None: the accumulators' codes are the output.
         tile: (P, S), outputs and inputs of the tile.
         lanes_in: elements a beat in.
-        clock_mhz: clock frequency that the datapaths are cut for.
+        clock_mhz: clock frequency that the datapaths are cut for, in MHz or with a device.
         form: of the Requantize node's staircase; None without one.
         first_address: weights and biases can be loaded at run time, and their tables lie at this address or behind it;
             None: they stay.
@@ -49,7 +50,7 @@ class DenseStage(LoadableStage):
         requantize: str | None,
         tile: tuple[int, int],
         lanes_in: int,
-        clock_mhz: float,
+        clock_mhz: float | Clock,
         form: Form | None,
         first_address: int | None = None,
         finish: int | None = None,
@@ -97,7 +98,8 @@ class DenseStage(LoadableStage):
             bias=bias,
             low=np.pad(source.lows, missing).reshape(words, lanes),
             high=np.pad(source.highs, missing).reshape(words, lanes),
-            period_ns=1000 / clock_mhz,
+            period_ns=Clock.of(clock_mhz).period_ns,
+            delays=Clock.of(clock_mhz).delays,
             finish=Finish(forms.build, forms.parameters, beats),
             any_weights=any_weights,
         )

@@ -9,8 +9,9 @@ from amaranth.lib import wiring
 
 from rtl4ml.datapath import nodes as kinds
 from rtl4ml.datapath.cost import live_nodes
+from rtl4ml.datapath.delays import Clock
 from rtl4ml.datapath.lowering import lower
-from rtl4ml.datapath.pipeline import cut
+from rtl4ml.datapath.pipeline import cut_at
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import spread
@@ -42,7 +43,7 @@ class ElementwiseStage(Stage):
         graph: where the nodes are.
         names: of the nodes in topological order; the last one's output is the stage's.
         lanes: elements a beat out.
-        clock_mhz: clock frequency that the datapath is cut for.
+        clock_mhz: clock frequency that the datapath is cut for, in MHz or with a device.
         forms: of the Requantize nodes' staircases by node name.
         lanes_in: elements a beat in, for each tensor that comes in; None: as out.
 
@@ -55,7 +56,7 @@ class ElementwiseStage(Stage):
         graph: Graph,
         names: Sequence[str],
         lanes: int,
-        clock_mhz: float,
+        clock_mhz: float | Clock,
         forms: Mapping[str, Form],
         lanes_in: Sequence[int] | None = None,
     ) -> None:
@@ -90,7 +91,7 @@ class ElementwiseStage(Stage):
             result = datapath.select(used, words[target_name], datapath.constant(0))
             datapath.output(f"o_{lane}", result)
         self._columns = {name: values for name, values in self._columns.items() if name in datapath.inputs}
-        self._pipeline = cut(datapath, 1000 / clock_mhz)
+        self._pipeline = cut_at(datapath, clock_mhz)
         # Parameters from ROM meet elements that a register holds.
         depth = self._pipeline.depth + bool(self._columns)
         self.multipliers = sum(datapath.nodes[index].kind is kinds.MULTIPLY for index in live_nodes(datapath))

@@ -7,8 +7,9 @@ from amaranth.hdl import Module, Value
 
 from rtl4ml.datapath import nodes as kinds
 from rtl4ml.datapath.cost import live_nodes
+from rtl4ml.datapath.delays import Clock
 from rtl4ml.datapath.lowering import lower
-from rtl4ml.datapath.pipeline import cut
+from rtl4ml.datapath.pipeline import cut_at
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes, spread
@@ -84,9 +85,9 @@ class ChannelFunction:
         low, high = (limit.reshape(self.chunks, self.lanes) for limit in limits)
         return [(k, int(low[:, k].min()), int(high[:, k].max())) for k in range(self.lanes)]
 
-    def close(self, clock_mhz: float) -> None:
+    def close(self, clock_mhz: float | Clock) -> None:
         """Cut the datapath; nothing is added to it from now on."""
-        self.pipeline = cut(self.datapath, 1000 / clock_mhz)
+        self.pipeline = cut_at(self.datapath, clock_mhz)
 
     @property
     def depth(self) -> int:

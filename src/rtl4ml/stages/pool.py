@@ -4,8 +4,9 @@ import numpy as np
 from amaranth.hdl import Elaboratable, Module, Signal, Value
 from amaranth.lib import wiring
 
+from rtl4ml.datapath.delays import Clock
 from rtl4ml.datapath.lowering import lower
-from rtl4ml.datapath.pipeline import cut
+from rtl4ml.datapath.pipeline import cut_at
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
@@ -43,7 +44,7 @@ class PoolStage(Stage):
         lanes: channels a word and a beat out; they divide the channels.
         taps: rows and columns of the window in a word: 1 or all of them each.
         lanes_in: elements a beat in.
-        clock_mhz: clock frequency that the datapaths are cut for.
+        clock_mhz: clock frequency that the datapaths are cut for, in MHz or with a device.
         form: of the Requantize node's staircase; None without one.
 
     Attributes:
@@ -63,7 +64,7 @@ class PoolStage(Stage):
         lanes: int,
         taps: tuple[int, int],
         lanes_in: int,
-        clock_mhz: float,
+        clock_mhz: float | Clock,
         form: Form | None,
     ) -> None:
         node = next(operator for operator in graph.operators if operator.name == name)
@@ -99,7 +100,7 @@ class PoolStage(Stage):
             self.tree = Datapath()
             for k, word in enumerate(_maxima(self.tree, taps, ranges)):
                 self.tree.output(f"largest_{k}", word)
-            self.tree_pipeline = cut(self.tree, 1000 / clock_mhz)
+            self.tree_pipeline = cut_at(self.tree, clock_mhz)
             words = [function.datapath.input(f"total_{k}", *limits) for k, limits in enumerate(ranges)]
         function.finish(graph, words, node.output, follower, form)
         function.close(clock_mhz)

@@ -4,6 +4,7 @@ import numpy as np
 from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 
+from rtl4ml.datapath.delays import Clock
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import spread
 from rtl4ml.graph import Graph, Operator
@@ -59,7 +60,7 @@ class ReduceStage(Stage):
         requantize: of the Requantize node that alone reads it; None: the accumulators' codes are the output.
         lanes: channels a word and a beat out; they divide the channels.
         lanes_in: elements a beat in.
-        clock_mhz: clock frequency that the datapath is cut for.
+        clock_mhz: clock frequency that the datapath is cut for, in MHz or with a device.
         form: of the Requantize node's staircase; None without one.
 
     Raises:
@@ -74,7 +75,7 @@ class ReduceStage(Stage):
         requantize: str | None,
         lanes: int,
         lanes_in: int,
-        clock_mhz: float,
+        clock_mhz: float | Clock,
         form: Form | None,
     ) -> None:
         node = next(operator for operator in graph.operators if operator.name == name)

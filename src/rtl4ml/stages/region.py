@@ -8,8 +8,9 @@ from amaranth.lib import wiring
 
 from rtl4ml.datapath import nodes as kinds
 from rtl4ml.datapath.cost import live_nodes
+from rtl4ml.datapath.delays import Clock
 from rtl4ml.datapath.lowering import lower
-from rtl4ml.datapath.pipeline import cut
+from rtl4ml.datapath.pipeline import cut_at
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph, Operator
@@ -35,7 +36,7 @@ class RegionStage(Stage):
     Parameters:
         graph: where the nodes are.
         names: of the nodes in topological order; the last one's output is the stage's.
-        clock_mhz: clock frequency that the datapath is cut for.
+        clock_mhz: clock frequency that the datapath is cut for, in MHz or with a device.
         forms: of the Requantize nodes' staircases by node name.
         backpressure: with it, results wait in a FIFO and `i.ready` says whether there is room; without, `i.ready` is
             always 1, `o.ready` is ignored and results stand in registers.
@@ -50,7 +51,7 @@ class RegionStage(Stage):
         self,
         graph: Graph,
         names: Sequence[str],
-        clock_mhz: float,
+        clock_mhz: float | Clock,
         forms: Mapping[str, Form],
         backpressure: bool,
         lanes_in: int | Sequence[int] | None = None,
@@ -83,7 +84,7 @@ class RegionStage(Stage):
         for index, word in enumerate(words[target_name]):
             datapath.output(f"y_{index}", word)
         self.multipliers = sum(datapath.nodes[index].kind is kinds.MULTIPLY for index in live_nodes(datapath))
-        self.pipeline = cut(datapath, 1000 / clock_mhz)
+        self.pipeline = cut_at(datapath, clock_mhz)
         depth = self.pipeline.depth
         sides = [Side(t.size, beat, t.size) for t, beat in zip(tensors, lanes, strict=True)]
         self.timing = replayed(sides, depth=depth, slots=depth + 2 if backpressure else None)

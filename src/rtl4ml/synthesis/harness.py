@@ -1,9 +1,9 @@
-"""What stands around a netlist for place and route, so that its timing is that of registers around it and not of pads.
+"""What stands around a netlist for place and route, so that its timing is between registers and not between pads.
 
-nextpnr times what lies between registers, and a part has fewer pins than a stream of a whole tensor has bits. Each input
-bit comes from a flip-flop, and these are a shift register behind one pin; each output bit goes into a flip-flop whose
-output leads nowhere. The netlist itself is not touched, and no table is added to it: what was counted before is what is
-timed.
+nextpnr times what lies between registers, and a part has fewer pins than a stream of a whole tensor has bits. Each
+input bit comes from a flip-flop, and these are a shift register behind one pin; each output bit goes into a flip-flop
+whose output leads nowhere. The netlist itself is not touched, and no table is added to it: what was counted before is
+what is timed.
 """
 
 import json

@@ -3,8 +3,8 @@
 from dataclasses import asdict, replace
 
 from rtl4ml.export.ip.facts import IpFacts
-from rtl4ml.simulation.ports import axis_ports
 from rtl4ml.formats import width_of
+from rtl4ml.simulation.ports import axis_ports
 from tests.export.ip.graphs import inputs
 
 

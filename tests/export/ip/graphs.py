@@ -56,7 +56,9 @@ class Builder:
         """A staircase of all elements, by enumeration of any function."""
         low, high = self.tensors[x].range
         staircase = staircase_of([low], [high], lambda row, v: function(v))
-        return self.put(Requantize, [x], output, staircase=staircase, format=Format(bits, True, np.array(1.0)), chain=())
+        return self.put(
+            Requantize, [x], output, staircase=staircase, format=Format(bits, True, np.array(1.0)), chain=()
+        )
 
     def graph(self, name="net"):
         """What was put, the last output the graph's."""
@@ -129,7 +131,7 @@ def wide(seed=4):
     parameters = {"bias": random.integers(-(10**6), 10**6, 150), "scale": np.array(1.0), "shape": (150,)}
     a = b.put(Dense, ["x"], "a", weights=weights, **parameters)
     low, high = b.tensors[a].low, b.tensors[a].high
-    positions = tuple(np.unique(np.linspace(l + 1, h, 300).astype(np.int64)) for l, h in zip(low, high, strict=True))
+    positions = tuple(np.unique(np.linspace(a + 1, z, 300).astype(np.int64)) for a, z in zip(low, high, strict=True))
     codes = tuple(np.arange(len(row)) - 149 for row in positions)
     staircase = Staircase(low, high, np.full(150, -150), positions, codes)
     q = b.put(Requantize, [a], "q", staircase=staircase, format=Format(10, True, np.array(1.0)), chain=())
@@ -137,10 +139,20 @@ def wide(seed=4):
     parameters = {"bias": random.integers(-9, 9, 5), "scale": np.array(1.0), "shape": (5,)}
     e = b.put(Dense, [q], "e", weights=again, **parameters)
     low, high = b.tensors[e].low, b.tensors[e].high
-    positions = tuple(np.linspace(l + 1, h, 60).astype(np.int64) for l, h in zip(low, high, strict=True))
+    positions = tuple(np.linspace(a + 1, z, 60).astype(np.int64) for a, z in zip(low, high, strict=True))
     codes = tuple(np.where(np.arange(60) % 2, 1, -1) * (np.arange(60) + 3) for _ in low)
     staircase = Staircase(low, high, np.full(5, 100), positions, codes)
     b.put(Requantize, [e], "y", staircase=staircase, format=Format(8, True, np.array(1.0)), chain=())
+    return b.graph()
+
+
+def alike():
+    """Rows of a staircase that differ in nothing."""
+    b = Builder(tensor("x", (6,)))
+    source = b.tensors["x"]
+    low, high = (np.repeat(limit, 3) for limit in (source.low, source.high))
+    staircase = staircase_of(low, high, lambda row, v: np.clip(v, -3, 3))
+    b.put(Requantize, ["x"], "y", staircase=staircase, format=Format(3, True, np.array(1.0)), chain=())
     return b.graph()
 
 
@@ -153,6 +165,7 @@ def graphs():
         "bits": with_border(bipolar_network([12, 10, 4], 3)),
         "spatial": spatial(),
         "wide": wide(),
+        "alike": alike(),
         "class": with_border(network([4, 3], 8)[0]),  # a name that C++ reserves
     }
 

@@ -40,7 +40,7 @@ def staircase_lines(
     """
     largest = max(abs(low), abs(high))
     rows, body, exceptions = _body(tables, name, staircase, largest)
-    row = " row" if rows > 1 else ""
+    row = " row" if any("row" in line for line in body) else ""
     lines = [f"apply<{size}, {rows}>({x}, {y}, [](auto v, std::size_t{row}) {{", *(f"    {b}" for b in body), "});"]
     if exceptions:
         listed = [f"{{{row}, {literal(at)}, {literal(code)}}}" for row, at, code in exceptions]

@@ -35,6 +35,8 @@ def ip_files(facts: IpFacts) -> dict[str, str | bytes]:
         "vectors": vectors,
         "ip_version": version,
         "core_name": f"rtl4ml:ip:{name}:{facts.metadata['rtl4ml']}",
+        "load_bits": facts.metadata["weight_port"]["address_bits"] if load else 0,
+        "count_bits": max(1, (facts.input.beats - 1).bit_length()),
         "half_ns": f"{500 / facts.metadata['clock_mhz']:.3f}",
         "namespace": f"rtl4ml_{name}",
         "border": border_facts(facts.graph),
@@ -50,7 +52,6 @@ def ip_files(facts: IpFacts) -> dict[str, str | bytes]:
         f"constraints/{name}.sdc": "constraints.sdc.j2",
         "lint.vlt": "lint.vlt.j2",
         "LICENSE": "LICENSE.j2",
-        "vivado/package_ip.tcl": "vendor/package_ip.tcl.j2",
         "vivado/synth_ooc.tcl": "vendor/synth_ooc.tcl.j2",
         "quartus/synth.tcl": "vendor/quartus_synth.tcl.j2",
         f"quartus/{name}_hw.tcl": "vendor/hw.tcl.j2",
@@ -60,10 +61,18 @@ def ip_files(facts: IpFacts) -> dict[str, str | bytes]:
     }
     if facts.streaming:
         templates |= {
+            f"axi_lite/{name}_axil.v": "axil.v.j2",
             f"driver/{name}_driver.h": "driver/driver.h.j2",
             f"driver/{name}_pynq.py": "driver/pynq.py.j2",
         }
     files |= {path: render(f"ip/{template}", **common) for path, template in templates.items()}
+    tops = {name: ("package_ip.tcl", facts.verilog)}
+    if facts.streaming:
+        tops[f"{name}_axil"] = ("package_axil.tcl", [*facts.verilog, f"axi_lite/{name}_axil.v"])
+    for top, (script, sources) in tops.items():
+        files[f"vivado/{script}"] = render(
+            "ip/vendor/package_ip.tcl.j2", **common, top=top, script=script, sources=sources
+        )
     for family, command in SYNTHESES.items():
         script = f"synth_{family}.ys" if family else "synth.ys"
         files[f"yosys/{script}"] = render(

@@ -1,13 +1,13 @@
-"""Resize in linear mode by powers of two: interpolated values lie on a finer grid, where float32 is exact."""
+"""Resize in linear mode: an integer-weighted sum of codes times its scale, rounded once, divided by the denominator."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from rtl4ml.errors import ModelError
-from rtl4ml.frontend.judge.arrays import Array, IntArray
+from rtl4ml.frontend.judge.arrays import Array
 from rtl4ml.frontend.judge.exact import scaled
 from rtl4ml.frontend.judge.grids import Grid, NotIntegerError, uniform
+from rtl4ml.frontend.judge.interpolation import interpolation
 from rtl4ml.frontend.judge.operands import Operands
 from rtl4ml.frontend.judge.selection import lone
 from rtl4ml.frontend.judge.steps import Batch, Step
@@ -16,8 +16,8 @@ from rtl4ml.frontend.judge.steps import Batch, Step
 class LinearResize:
     """Linear interpolation in the place of the judge's step: `codes[tap] * weights` along each resized axis.
 
-    Where onnxruntime interpolates comes from running the node on ramps: the interpolated ramp is the position. With a
-    factor f, a power of two, positions are multiples of 1 / (2 f), and weights whole multiples of that.
+    Values are `fl32(sum * scale) / D`, D being the product of the axes' common denominators, as averages divide by
+    their count. Where scale and D are powers of two that is one rounding, and the sums are codes on a finer grid.
 
     Args:
         step: the judge's step.
@@ -27,10 +27,11 @@ class LinearResize:
         opset: of the file's standard operators.
 
     Raises:
-        NotIntegerError: there are no codes, a scale or a factor is not a power of two, or values are extrapolated.
+        NotIntegerError: there are no codes, scales differ within an image, or weights are no small fractions.
 
     Attributes:
-        grid: of the result.
+        grid: of the result, whose codes are the sums; None where these are divided in float32.
+        exact: float32 has the executor's own weights exactly.
     """
 
     def __init__(
@@ -47,46 +48,34 @@ class LinearResize:
         before, after = shapes[step.reads[0]], shapes[step.name]
         if any(name not in constants for name in step.reads[1:]):
             raise NotIntegerError("its sizes depend on the input")
-        coordinates = step.node.attribute("coordinate_transformation_mode", b"half_pixel")
-        if step.node.attribute("antialias", 0) or coordinates == b"tf_crop_and_resize" or len(before) != len(after):
-            raise NotIntegerError("antialias and extrapolation are not linear interpolation between codes")
-        scale = uniform(self._operand.grid.scale, "its scales", first=0)
-        zero = uniform(self._operand.grid.zero_point, "its zero points", first=0)
-        if np.any(np.frexp(scale)[0] != 0.5):
-            raise NotIntegerError("linear interpolation is exact in float32 only for scales that are powers of two")
         node = lone(step, opset)
-        self._axes: list[tuple[int, IntArray, IntArray, int]] = []
-        self._zero = zero.reshape(-1)[0]
-        unit = 1
-        for axis, (size, length) in enumerate(zip(before, after, strict=True)):
-            if size == length:
-                continue
-            factor = length // size
-            if factor * size != length or factor & (factor - 1):
-                raise NotIntegerError(f"its factor along axis {axis} is {length}/{size}, not a power of two")
-            along = [1] * len(before)
-            along[axis] = size
-            ramp = np.broadcast_to(np.arange(size, dtype=np.float32).reshape(along), before)
-            inputs = {name: constants[name] for name in step.reads[1:]}
-            moved = node.execute({**inputs, step.reads[0]: np.ascontiguousarray(ramp)})[0]
-            places = np.moveaxis(moved, axis, 0).reshape(length, -1)[:, 0].astype(np.float64) * (2 * factor)
-            if not np.array_equal(places, np.rint(places)):
-                raise NotIntegerError(f"its positions along axis {axis} are not multiples of 1/{2 * factor}")
-            first, rest = np.divmod(places.astype(np.int64), 2 * factor)
-            self._axes.append((axis, first, rest, 2 * factor))
-            unit *= 2 * factor
-        self.grid = Grid(np.broadcast_to(scale.reshape(-1)[0] / unit, after), np.broadcast_to(np.int64(0), after))
+        others = {name: constants[name] for name in step.reads[1:]}
+        found = interpolation(
+            node.proto, others, before, after, opset, lambda ramp: node.execute({**others, step.reads[0]: ramp})[0]
+        )
+        if any(places.axis < 2 for places in found.places):
+            raise NotIntegerError("it interpolates between channels")
+        self._places, self._unit, self.exact = found.places, found.unit, found.exact
+        self._scale = uniform(self._operand.grid.scale, "its scales")
+        self._zero = uniform(self._operand.grid.zero_point, "its zero points")
+        dyadic = not self._unit & (self._unit - 1) and bool(np.all(np.frexp(self._scale)[0] == 0.5))
+        self.grid: Grid | None = None
+        if dyadic or self._unit == 1:
+            self._scale = self._scale / self._unit
+            self._unit = 1
+            self.grid = Grid(np.broadcast_to(self._scale, after), np.broadcast_to(np.int64(0), after))
 
     def __call__(self, batch: Batch) -> None:
-        """Put codes and values of the output into `batch`."""
+        """Put values of the output, and its codes if it has any, into `batch`."""
         numbers = batch.codes[self._operand.source] - self._zero
-        for axis, first, rest, unit in self._axes:
-            second = np.minimum(first + 1, numbers.shape[axis + 1] - 1)
+        for places in self._places:
+            axis = places.axis + 1
+            second = np.minimum(places.first + 1, places.size - 1)
             along = [1] * numbers.ndim
-            along[axis + 1] = -1
-            near, far = (unit - rest).reshape(along), rest.reshape(along)
-            numbers = numbers.take(first, axis + 1) * near + numbers.take(second, axis + 1) * far
-        if numbers.size and np.abs(numbers).max() >= 1 << 24:
-            raise ModelError(f"sums of {self.name!r} must stay below 2**24 to be exact in float32, not reach it")
-        batch.codes[self.name] = numbers
-        batch.values[self.name] = scaled(numbers, [self.grid.scale])
+            along[axis] = -1
+            near, far = (places.unit - places.rest).reshape(along), places.rest.reshape(along)
+            numbers = numbers.take(places.first, axis) * near + numbers.take(second, axis) * far
+        values = scaled(numbers, [self._scale])
+        if self.grid is not None:
+            batch.codes[self.name] = numbers
+        batch.values[self.name] = values if self._unit == 1 else values / np.float32(self._unit)

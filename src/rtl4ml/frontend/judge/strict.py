@@ -7,8 +7,9 @@ Float32 sums depend on the order of their terms. Here every MatMul, Gemm and Con
 with an integer sum, the scales as the file has them, `c` the value of the third input of Gemm or Conv, and one rounding
 of the exact result. An operand is quantized if Quant, IntQuant or BipolarQuant (or DequantizeLinear) made it, whatever
 only carries codes in between or not (`carriers.py`), if it is a constant that lies on a grid (`grids.py`), or if the
-caller gave its grid. Averages are integer sums, rounded once and divided (`reduction.py`, `pooling.py`). Products that
-the file itself has in integers are summed exactly as well (`integer_product.py`).
+caller gave its grid. Averages are integer sums, rounded once and divided (`reduction.py`, `pooling.py`), and so is what
+lies between pixels (`resizing.py`). Products that the file itself has in integers are summed exactly as well
+(`integer_product.py`).
 """
 
 import functools
@@ -88,6 +89,7 @@ class StrictJudge(Executor):
         constant_codes: codes of the constants that a quantizer made, by tensor name.
         products: outputs of the MatMul, Gemm, Conv and ConvTranspose nodes computed from integers.
         refused: outputs of those that are computed in float32 as by `Judge`, and why.
+        interpolated: outputs of linear Resize nodes whose weights float32 does not hold: `Judge` may have other bits.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class StrictJudge(Executor):
         self.grids: dict[str, Grid] = {}
         self.constant_codes: dict[str, IntArray] = {}
         self.refused: dict[str, str] = {}
+        self.interpolated: set[str] = set()
         self._no_grid: dict[str, str] = {}
         for name, scale in given.items():
             if not (np.all(np.asarray(scale) > 0) and np.array_equal(np.asarray(scale, np.float32), scale)):
@@ -194,15 +197,22 @@ class StrictJudge(Executor):
                 return AveragePooling(step, self._operands, self.shapes)
             if kind in REDUCTIONS:
                 return Reduction(step, self._operands.find(step.reads[0], -1), self.constants, len(shape))
-            if kind == "Resize" and step.node.attribute("mode", b"nearest") == b"linear":
-                resize = LinearResize(step, self._operands, self.constants, self.shapes, self.opset)
-                self.grids[step.name] = resize.grid
-                self._operands.add(step.name, resize.grid)
-                return resize
+            if kind in ("Resize", "Upsample") and step.node.attribute("mode", b"nearest") == b"linear":
+                return self._resize(step)
         except NotIntegerError as reason:
             if kind in ("MatMul", "Gemm", *CONVOLUTIONS):
                 self.refused[step.name] = str(reason)
         return None
+
+    def _resize(self, step: Step) -> LinearResize:
+        """The exact sums of a linear Resize; they are codes where nothing divides them."""
+        resize = LinearResize(step, self._operands, self.constants, self.shapes, self.opset)
+        if resize.grid is not None:
+            self.grids[step.name] = resize.grid
+            self._operands.add(step.name, resize.grid)
+        if not resize.exact:
+            self.interpolated.add(step.name)
+        return resize
 
     def _product(self, step: Step) -> Product:
         """The integer product of a MatMul or Gemm node."""

@@ -1,0 +1,70 @@
+"""A whole board in simulation: requests and answers at the pins of its serial line."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rtl4ml.board.description import Board
+from rtl4ml.board.top import identity, silence_cycles, uart_files
+from rtl4ml.design import Design
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.formats import Codes
+from rtl4ml.simulation.cocotb_bench import BenchResult, build_program, run_tests
+
+SILENCE_MS = 0.3
+"""Shorter than on a board: a simulation has no operating system that pauses."""
+
+MIN_FRAMES = 4
+
+
+def simulate(design: Design, board: Board, codes: Codes, tests: Sequence[str] | None = None) -> BenchResult:
+    """Run the bench of `sim/cocotb/test_uart.py`.
+
+    A PLL is left out: the pin carries the clock of the logic.
+
+    Args:
+        design: with back-pressure.
+        board: with a serial line.
+        codes: int64 (N, n_in), four or more; every bit on the line is simulated, so a dozen is plenty.
+        tests: names of tests to run; None: all.
+
+    Raises:
+        ConfigurationError: too few codes, or a board without a serial line.
+        ToolError: Verilator, the C++ compiler or cocotb is missing or fails.
+    """
+    if len(codes) < MIN_FRAMES:
+        raise ConfigurationError(f"A board's simulation must have {MIN_FRAMES} samples or more, not {len(codes)}")
+    if board.pins is None:
+        raise ConfigurationError(f"Board of the simulation must have a serial line, but {board.title} has none")
+    simulated = replace(board, pll=None)
+    top = f"{design.name}_board"
+    metadata = design.metadata()
+    with tempfile.TemporaryDirectory(prefix="rtl4ml-") as name:
+        folder = Path(name)
+        paths = []
+        for file, text in uart_files(design, simulated, SILENCE_MS).items():
+            paths.append(folder / file)
+            paths[-1].write_text(text, encoding="utf-8")
+        names = ["clk_pin", "reset_pin", "rx_pin", "tx_pin", "led_pins", *board.pins.constants]
+        program = build_program(top, paths, names)
+        np.savez(folder / "vectors.npz", codes=codes, expected=design.graph.evaluate(codes)[design.graph.output])
+        bench = folder / "bench.json"
+        description = {
+            "clock": "clk_pin",
+            "reset": "reset_pin",
+            "reset_level": board.pins.reset_level,
+            "rx": "rx_pin",
+            "tx": "tx_pin",
+            "period_ns": 1e3 / board.clock_mhz,
+            "bit_ns": 1e9 / board.baud,
+            "timeout_cycles": silence_cycles(board, SILENCE_MS),
+            "identity": identity(metadata),
+            "metadata": metadata,
+            "vectors": "vectors.npz",
+        }
+        bench.write_text(json.dumps(description) + "\n", encoding="utf-8")
+        return run_tests(program, "test_uart", bench, tests=tests)
