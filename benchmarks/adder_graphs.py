@@ -7,6 +7,7 @@ rtl4ml's pipeline is cut into as many steps as the faster of the peers takes.
 """
 
 import argparse
+import itertools
 import json
 import re
 import subprocess
@@ -74,7 +75,7 @@ def jets(weight_bits: int, zeros: float, sizes: Sequence[int] = SIZES) -> Proble
     generator = np.random.default_rng(weight_bits)
     limit = (1 << (weight_bits - 1)) - 1
     matrices, biases, shifts = [], [], []
-    for rows, columns in zip(sizes, sizes[1:], strict=False):
+    for rows, columns in itertools.pairwise(sizes):
         matrix = generator.integers(-limit, limit + 1, (rows, columns))
         matrix[generator.random(matrix.shape) < zeros] = 0
         matrices.append(matrix)
@@ -132,7 +133,7 @@ def graph_of(problem: Problem) -> tuple[Graph, dict[str, ShiftForm]]:
     scale = np.array(1.0)
     form_in = Format(problem.input_bits, True, scale, np.array(0))
     tensor = Tensor("x", (sizes[0],), form_in, np.full(sizes[0], form_in.low), np.full(sizes[0], form_in.high))
-    first, tensors, operators, forms = tensor, {"x": tensor}, [], {}
+    tensors, operators, forms = {"x": tensor}, [], {}
     for layer, (matrix, bias) in enumerate(zip(problem.matrices, problem.biases, strict=True)):
         dense = Dense(f"fc{layer}", (tensor.name,), f"a{layer}", matrix, bias, scale, (sizes[layer + 1],))
         operators.append(dense)
@@ -149,9 +150,7 @@ def graph_of(problem: Problem) -> tuple[Graph, dict[str, ShiftForm]]:
         quantizer = Requantize(
             name, (tensor.name,), f"y{layer}", staircase, Format(problem.bits, False, scale, np.array(0)), ()
         )
-        forms[name] = ShiftForm(
-            shift, np.array([0]), np.array([1 << shift >> 1]), 1, Rounding.FLOOR, 0, high
-        )
+        forms[name] = ShiftForm(shift, np.array([0]), np.array([1 << shift >> 1]), 1, Rounding.FLOOR, 0, high)
         operators.append(quantizer)
         tensor = tensors[quantizer.output] = quantizer.infer((tensor,))
     nothing = HostFunction(b"", (), np.arange(sizes[0]), (sizes[0],))
@@ -353,7 +352,9 @@ def _networks(arguments: argparse.Namespace, notes: list[str]) -> Table:
                 table.add_row(problem.name, tool, *cells)
                 console.print(problem.name, tool, *cells, *built.notes, highlight=False)
                 found[tool] = built
-    notes.append("simulated with Verilator against NumPy, extreme frames included; cycles are edges from input to output")
+    notes.append(
+        "simulated with Verilator against NumPy, extreme frames included; cycles are edges from input to output"
+    )
     return table
 
 

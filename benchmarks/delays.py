@@ -5,7 +5,6 @@ import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
-from pathlib import Path
 
 import numpy as np
 from amaranth.hdl import Elaboratable, Module

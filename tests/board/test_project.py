@@ -29,7 +29,10 @@ proc unknown {args} {
     }
     return [lindex $args end]
 }
-proc get_property {what of} { puts "get_property $what"; return [dict get {PROGRESS 100%% STATS.WNS 0.5 DIRECTORY runs} $what] }
+proc get_property {what of} {
+    puts "get_property $what"
+    return [dict get {PROGRESS 100%% STATS.WNS 0.5 DIRECTORY runs} $what]
+}
 proc make_wrapper {args} { return "" }
 proc add_files {args} {
     set last [lindex $args end]
@@ -122,7 +125,7 @@ def test_nothing_is_written_when_a_tool_fails(tmp_path, monkeypatch):
 
 
 def test_metadata_of_something_else(tmp_path, fast):
-    with pytest.raises(ConfigurationError, match="must be the metadata.json of a board's folder, not something else"):
+    with pytest.raises(ConfigurationError, match=r"must be the metadata\.json of a board's folder, not something else"):
         client.read_client(tmp_path / "none.json")
     folder = project.write(small(), replace(find_board("fifo-node")), tmp_path).folder
     with pytest.raises(ConfigurationError, match="must be of a board with a serial line"):

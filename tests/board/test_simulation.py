@@ -6,7 +6,7 @@ import pytest
 
 import rtl4ml
 from rtl4ml.board.description import find_board
-from rtl4ml.board.simulation import simulate
+from rtl4ml.board.simulation import simulate, simulate_node
 from rtl4ml.errors import ConfigurationError
 from tests.board.networks import small
 
@@ -45,6 +45,16 @@ def test_other_shapes(settings, mhz, baud):
     result = simulate(design, board, codes, slow)
     assert failures(result) == {}
     assert len(result.cases) == len(slow)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("settings", [{}, {"lanes": 4, "output_lanes": 3}, {"reuse": 1}, {"weights": "writable"}])
+def test_nodes(settings):
+    design = small(**settings)
+    codes = np.random.default_rng(5).integers(0, 4, (12, design.graph.input_tensor.size))
+    result = simulate_node(design, codes)
+    assert failures(result) == {}
+    assert len(result.cases) == 5
 
 
 def test_errors():

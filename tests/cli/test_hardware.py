@@ -113,7 +113,10 @@ def test_configuration_files(model, tmp_path, name, text):
 ERRORS = [
     (("--reuse", "0"), "reuse must be an integer of at least 1, not 0"),
     (("--reuse", "fast"), "reuse must be an integer or LAYER=integer, several separated by commas, not 'fast'"),
-    (("--reuse", "fc9=2"), "Layer of a reuse must be one of 'fc0', 'fc1', or a kind of layer ('dense'), not 'fc9'"),
+    (
+        ("--reuse", "fc9=2"),
+        "Layer of a reuse must be one of 'fc0', 'fc1', or a kind of layer ('conv', 'dense'), not 'fc9'",
+    ),
     (("--reuse", "fc1=21"), "reuse of layer 'fc1' must be at most its 20 multiplications, not 21"),
     (("--lanes", "7"), "lanes must be at most the 6 elements of the input, not 7"),
     (("--input-shape", "1x6"), "Input shape must be whole numbers with commas between them, not '1x6'"),

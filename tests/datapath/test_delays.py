@@ -1,9 +1,12 @@
-from rtl4ml.datapath.delays import Delays
+import pytest
+
+from rtl4ml.datapath.delays import FAMILIES, GENERIC, Clock, Delays, delays_of
 from rtl4ml.datapath.words import Datapath
+from rtl4ml.errors import ConfigurationError
 
 
 def test_delays_of_the_kinds():
-    delays = Delays(register=0.5, lut=1.0, chain=2.0, carry=0.125, multiply=4.0, multiply_wide=8.0)
+    delays = Delays(register=0.5, lut=1.0, chain=2.0, carry=0.125, compare=2.0, multiply=4.0, multiply_wide=8.0)
     datapath = Datapath()
     x, y = datapath.input("x", -128, 127), datapath.input("y", 0, 255)
     wide = datapath.input("wide", 0, 2**20)
@@ -29,3 +32,18 @@ def test_delays_of_the_kinds():
     assert of(datapath.clip(y, 0, 127)) == 2.0
     assert of(datapath.clip(x, 0, 127)) == 1.0
     assert of(datapath.table(y, [(i * i) % 31 for i in range(256)])) == 2.0
+
+
+def test_families_and_parts():
+    assert delays_of(None) == delays_of("generic") == GENERIC
+    assert delays_of("ecp5-25f") == delays_of("ecp5") == FAMILIES["ecp5"]
+    assert delays_of("ice40-up5k") == FAMILIES["ice40-up5k"] != delays_of("ice40-hx8k") == FAMILIES["ice40"]
+    with pytest.raises(ConfigurationError, match=r"^target must be one of generic, .* or a part of it, not 'gowin'$"):
+        delays_of("gowin")
+
+
+def test_a_clock_with_and_without_a_device():
+    assert Clock.of(125.0) == Clock(125.0, GENERIC)
+    assert Clock.of(125.0).period_ns == 8.0
+    device = Clock(125.0, FAMILIES["xcup"])
+    assert Clock.of(device) is device

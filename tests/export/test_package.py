@@ -3,10 +3,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.export import package
 from rtl4ml.export.package import check_target, whole_folder, write
+
+FOLDING = {"lanes": 2, "folding": {"a/b": {"outputs": 1, "taps": [3, 1]}, "c": {"lanes": 4}}}
 
 
 def content(folder):
@@ -22,25 +25,30 @@ def message(call, *arguments):
 @pytest.fixture
 def old(tmp_path):
     """An IP that is there already."""
-    return write(tmp_path / "build" / "net", {"net.v": "old\n", "gone.v": "old\n"}, {"version": 1})
+    return write(tmp_path / "build" / "net", {"net.v": "old\n", "gone.v": "old\n"}, {"version": 1}, FOLDING)
 
 
 def test_an_ip_is_its_verilog_and_its_metadata(tmp_path):
-    folder = write(tmp_path / "a" / "b" / "net", {"net.v": "module net;\n"}, {"name": "netz ä"})
-    assert content(folder) == {"metadata.json": '{\n  "name": "netz ä"\n}\n', "rtl/net.v": "module net;\n"}
+    folder = write(tmp_path / "a" / "b" / "net", {"net.v": "module net;\n"}, {"name": "netz ä"}, FOLDING)
+    files = content(folder)
+    assert yaml.safe_load(files["folding.yaml"]) == FOLDING
+    assert files.pop("folding.yaml").splitlines()[-2:] == ["  a/b: {outputs: 1, taps: [3, 1]}", "  c: {lanes: 4}"]
+    assert files == {"metadata.json": '{\n  "name": "netz ä"\n}\n', "rtl/net.v": "module net;\n"}
     assert folder.stat().st_mode & 0o777 == 0o755
     assert [p.name for p in folder.parent.iterdir()] == ["net"]
 
 
 def test_an_older_ip_is_replaced_whole(old):
-    write(old, {"net.v": "new\n"}, {"version": 2})
-    assert content(old) == {"metadata.json": '{\n  "version": 2\n}\n', "rtl/net.v": "new\n"}
+    write(old, {"net.v": "new\n"}, {"version": 2}, FOLDING)
+    files = content(old)
+    del files["folding.yaml"]
+    assert files == {"metadata.json": '{\n  "version": 2\n}\n', "rtl/net.v": "new\n"}
     assert [p.name for p in old.parent.iterdir()] == ["net"]
 
 
 def test_an_empty_folder_may_be_there(tmp_path):
     (tmp_path / "net").mkdir()
-    assert (write(tmp_path / "net", {}, {}) / "metadata.json").exists()
+    assert (write(tmp_path / "net", {}, {}, FOLDING) / "metadata.json").exists()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
@@ -73,7 +81,7 @@ def test_an_interruption_between_the_two_moves(old, monkeypatch):
 
     monkeypatch.setattr(package.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write(old, {"net.v": "new\n"}, {})
+        write(old, {"net.v": "new\n"}, {}, FOLDING)
     assert len(moves) == 3
     assert content(old) == before
     assert [p.name for p in old.parent.iterdir()] == ["net"]
@@ -91,7 +99,7 @@ def test_a_place_that_holds_something_else(tmp_path, kind):
         f"Output folder {str(target)!r} must be new, empty or an exported IP, not something else: it would be replaced"
     )
     assert message(check_target, target) == expected
-    assert message(write, target, {}, {}) == expected
+    assert message(write, target, {}, {}, FOLDING) == expected
     assert [p.name for p in tmp_path.iterdir()] == ["net"]
 
 

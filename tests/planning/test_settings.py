@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from rtl4ml.datapath.delays import Clock, delays_of
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.operators import Dense
 from rtl4ml.planning.settings import Settings, from_file, from_mapping, parse_reuse
@@ -73,9 +74,17 @@ def test_reuse_from_words_and_tables(reuse):
     assert (settings.reuse, dict(settings.layer_reuse), settings.clock_mhz) == (8, {"fc0": 4}, 100)
 
 
+def test_a_target_says_where_registers_stand():
+    assert Settings(clock_mhz=50).clock == Clock(50, delays_of(None))
+    assert Settings(clock_mhz=50, target="ecp5-25f").clock == Clock(50, delays_of("ecp5"))
+    assert message(Settings, target="gowin").startswith("target must be one of generic, ecp5, ")
+    assert message(Settings, target=5) == "target must be the name of a device, not 5"
+
+
 def test_unknown_settings():
     assert message(from_mapping, {"reuse": 2, "speed": 3}) == (
-        "Setting must be one of backpressure, clock_mhz, folding, fps, interval, lanes, latency, multipliers, output_lanes, reuse, weights, not 'speed'"
+        "Setting must be one of backpressure, clock_mhz, folding, fps, interval, lanes, latency, multipliers, "
+        "output_lanes, reuse, target, weights, not 'speed'"
     )
 
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import rtl4ml
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.operators import Dense, WeightLimits
 from rtl4ml.planning import writable
 from rtl4ml.planning.plan import plan
 from rtl4ml.planning.settings import Settings
+from tests.frontend.build import File
 from tests.stages.loadable import with_limits
 from tests.stages.networks import network, requantizer
 
@@ -90,3 +92,17 @@ def test_what_is_refused():
     assert message(plan, fixed, Settings(reuse=4, weights="writable")) == (
         "Node 'fc0' must say what its weights may become, to let them be loaded"
     )
+
+
+def test_biases_that_join_their_layer_later_count(tmp_path):
+    """MatMul, then Add: the limits are those of the bias that the accumulator starts from."""
+    random = np.random.default_rng(5)
+    file = File([1, 6])
+    x = file.quant("x", 0.25, 4)
+    y = file.add("MatMul", x, file.weights(random.integers(-3, 4, (6, 5)) * 0.5, 0.5, 3))
+    file.quant(file.add("Add", y, file.constant(random.integers(-40, 41, 5) * 0.125)), 0.5, 6)
+    design = rtl4ml.compile(rtl4ml.load(file.save(tmp_path)), reuse=5, weights="writable")
+    (layer,) = (o for o in design.graph.operators if isinstance(o, Dense))
+    assert layer.bias.any()
+    assert layer.limits.bias_low <= layer.bias.min() <= layer.bias.max() <= layer.limits.bias_high
+    assert len(design.weight_words({layer.name: layer.weights}, {layer.name: layer.bias}))

@@ -9,6 +9,7 @@ from tests.property import networks
 from tests.property.choices import Drawn
 from tests.property.executed import executed
 from tests.property.families import FAMILIES
+from tests.property.outcome import run
 from tests.property.spatial import FOCUSES, network, numbered
 from tests.property.test_random_networks import FEW
 
@@ -53,3 +54,9 @@ def test_every_focus_is_reached() -> None:
         if not {feature, f"{feature} of codes", f"block {feature}"} & features:
             missed.append(name)
     assert missed == []
+
+
+@pytest.mark.parametrize("number", [248, 1412, 1453])
+def test_networks_that_a_long_run_found(number: int) -> None:
+    """Layers with fewer products than pixels, in wide pixels; a power of a lone channel."""
+    assert run(numbered(number), number, samples=40).status == "equal"

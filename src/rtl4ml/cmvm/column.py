@@ -1,11 +1,12 @@
 """The sum of a column with its constant, as nodes of a datapath.
 
 Constants come free where they can: ``a - ~b`` is ``a + b + 1`` and ``a + ~b`` is ``a - b - 1`` in the same carry chain,
-so that every sum offers one unit of its lowest bit. What the units cannot make is a summand of its own.
+so that every sum offers one unit of its lowest bit. A rest that is smaller than a unit stands in the zeros below a
+shifted word, for a longer chain. What remains after that is a summand of its own.
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rtl4ml.cmvm.digits import Bounds
 from rtl4ml.cmvm.tree import Summand, Tree, constant_summand, disjoint
@@ -115,7 +116,7 @@ def _units(summand: Summand, factor: int) -> Iterator[tuple[int, Summand]]:
     yield from _units(b, scale)
 
 
-def choose_units(root: Summand, constant: int) -> tuple[Manner, set[int], int]:
+def choose_units(root: Summand, constant: int) -> tuple[Manner, dict[int, int], int]:
     """Chooses sums whose units add up to a constant, the largest units first.
 
     Args:
@@ -123,16 +124,26 @@ def choose_units(root: Summand, constant: int) -> tuple[Manner, set[int], int]:
         constant: What has to be added to ``sign * value``.
 
     Returns:
-        How the last sum is computed, the chosen sums by ``id``, and what is missing.
+        How the last sum is computed; what is chosen by ``id`` of the sum: 0 or more for its unit, -c for c in the zeros
+        below its second part; and what is missing.
     """
     best = None
     for manner in _manners(root):
         missing = constant + (manner is Manner.INVERTED)
-        chosen = set()
-        for unit, summand in sorted(_root_units(root, manner), key=lambda unit: -abs(unit[0])):
+        chosen: dict[int, int] = {}
+        units = sorted(_root_units(root, manner), key=lambda unit: -abs(unit[0]))
+        for unit, summand in units:
             if unit * missing > 0 and abs(unit) <= abs(missing):
-                chosen.add(id(summand))
+                chosen[id(summand)] = _distance(summand)
                 missing -= unit
+        # From the shortest extension of a chain on; the last sum has none where its parts are exchanged.
+        for unit, summand in sorted(units, key=lambda unit: _distance(unit[1])) if missing else ():
+            factor = abs(unit) >> _distance(summand)
+            fits = unit * missing > 0 and abs(missing) < abs(unit) and missing % max(factor, 1) == 0
+            if fits and factor and id(summand) not in chosen:
+                chosen[id(summand)] = -abs(missing) // factor
+                missing = 0
+                break
         if best is None or not missing:
             best = manner, chosen, missing
         if not missing:
@@ -141,11 +152,17 @@ def choose_units(root: Summand, constant: int) -> tuple[Manner, set[int], int]:
     return best
 
 
+def _distance(summand: Summand) -> int:
+    """Returns by how much the second part of a sum is shifted against the first."""
+    assert summand.parts is not None
+    return summand.parts[1].shift - summand.parts[0].shift
+
+
 class Builder:
     """Sums as nodes of a datapath."""
 
-    def __init__(self, datapath: Datapath, words: Sequence[Word], chosen: set[int]) -> None:
-        """Takes the words of the rows, and the sums whose units are used."""
+    def __init__(self, datapath: Datapath, words: Sequence[Word], chosen: Mapping[int, int]) -> None:
+        """Takes the words of the rows, and what :func:`choose_units` chose."""
         self._datapath = datapath
         self._words = words
         self._chosen = chosen
@@ -164,7 +181,8 @@ class Builder:
         a, extra = self._value(first)
         b, more = self._value(second)
         shift, sign = second.shift - first.shift, first.sign * second.sign
-        used = id(summand) in self._chosen
+        choice = self._chosen.get(id(summand))
+        used = choice is not None and choice >= 0
         low, high = summand.low, summand.high
         if manner is not Manner.PLAIN:
             low, high, sign = -high, -low, -sign
@@ -175,7 +193,10 @@ class Builder:
         if manner is Manner.INVERTED:
             a, extra = datapath.invert(a), -1 - extra
         extra += sign * more << shift
+        below = 0 if choice is None or used else -choice
         if used:
             b, extra = datapath.invert(b), extra + (sign << shift)
+        extra += sign * below
         operation = datapath.add if (sign > 0) != used else datapath.subtract
-        return operation(a, datapath.shift_left(b, shift), (low + extra, high + extra)), extra
+        shifted = datapath.add(datapath.shift_left(b, shift), datapath.constant(below))
+        return operation(a, shifted, (low + extra, high + extra)), extra

@@ -26,7 +26,9 @@ _HASH = 0x9E3779B97F4A7C15
 class Sharing:
     """The search over one set of columns. It takes digits from the columns, gives them new ones and appends rows."""
 
-    def __init__(self, rows: list[Row], columns: Sequence[Column], room: list[int], bounds: Bounds, seed: int = 0) -> None:
+    def __init__(
+        self, rows: list[Row], columns: Sequence[Column], room: list[int], bounds: Bounds, seed: int = 0
+    ) -> None:
         """Counts the patterns.
 
         Args:

@@ -22,10 +22,10 @@ BLOCK_DIGITS = 512
 BLOCK_PAIRS = 8_000_000
 """Pairs of digits in all blocks of a matrix: a matrix with more is split further, so that wide layers stay quick."""
 
-MAX_TRIES = 8
+MAX_TRIES = 4
 """Searches, all but the first with blurred values; the best is kept."""
 
-TRIED_PAIRS = 600_000
+TRIED_PAIRS = 300_000
 """Pairs of digits in all searches for a matrix; one search there is whatever the matrix holds."""
 
 

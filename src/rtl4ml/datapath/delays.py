@@ -113,8 +113,8 @@ class Clock:
 
 FAMILIES: Mapping[str, Delays] = {
     "generic": GENERIC,
-    # Fitted to nextpnr's results on an LFE5U-25F of speed grade 6, and set to the slow side of them: benchmarks/delays.py.
-    # A comparison leaves the chain through a table of its own, far from where it is used.
+    # Fitted to nextpnr's results on an LFE5U-25F of speed grade 6 and set to the slow side: benchmarks/delays.py. A
+    # comparison leaves the chain through a table of its own. Multipliers and memories are not fitted yet.
     "ecp5": Delays(
         register=1.0, lut=0.7, chain=2.1, carry=0.022, compare=4.5, multiply=5.0, multiply_wide=7.5, memory=5.0
     ),
@@ -125,8 +125,8 @@ FAMILIES: Mapping[str, Delays] = {
     "ice40-up5k": Delays(
         register=2.2, lut=3.0, chain=3.1, carry=0.35, compare=5.5, multiply=9.0, multiply_wide=20.0, memory=3.5
     ),
-    # Cells: Artix-7 by Project X-Ray, as Yosys' cells_sim.v has them (FDRE 0.3, LUT6 0.13 to 0.64, CARRY4 0.23 from CI to
-    # CO, RAMB36 2.45); wires about as long as the cells.
+    # Cells: Artix-7 by Project X-Ray, as Yosys' cells_sim.v has them (FDRE 0.3, LUT6 0.13 to 0.64, CARRY4 0.23 from CI
+    # to CO, RAMB36 2.45); wires about as long as the cells.
     "xc7": Delays(
         register=0.8, lut=1.0, chain=1.5, carry=0.05, compare=1.8, multiply=4.5, multiply_wide=7.0, memory=2.1
     ),

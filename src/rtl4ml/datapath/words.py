@@ -171,8 +171,11 @@ class Datapath:
                 return a
             if a.low == a.high:
                 return self.constant(a.low + value)
-            if a.index in self._movable:
-                return self._movable[a.index](value)
+            # While it is built anew, the word may turn up again as one of its own summands.
+            if (build := self._movable.pop(a.index, None)) is not None:
+                moved = build(value)
+                self._movable[a.index] = build
+                return moved
             # (x + c) + d is x + (c + d), and (c - x) + d is (c + d) - x: one chain instead of two.
             if node.kind is ADD and (inner := self.nodes[node.operands[1]]).kind is CONSTANT:
                 return self.add(self.word(node.operands[0]), self.constant(inner.low + value), within)

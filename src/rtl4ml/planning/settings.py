@@ -51,8 +51,8 @@ class Settings:
         multipliers: at most so many, for the shortest interval. At most one of these four goals, and none with a reuse
             of the network; reuses of single layers and foldings hold beside them.
         folding: tiles and lanes of nodes by name, as a plan writes them.
-        target: family or part whose timing model says where registers stand: "ecp5", "ice40", "xc7", "xcup", "ecp5-25f";
-            None: no device in particular.
+        target: family or part whose timing model says where registers stand: "ecp5", "ice40", "xc7", "xcup",
+            "ecp5-25f", ...; None: no device in particular.
     """
 
     reuse: int = 1

@@ -183,7 +183,9 @@ def run_bench(
         return run_tests(program, module, bench, seed, tests)
 
 
-def run_tests(program: Path, module: str, bench: Path, seed: int = 1, tests: Sequence[str] | None = None) -> BenchResult:
+def run_tests(
+    program: Path, module: str, bench: Path, seed: int = 1, tests: Sequence[str] | None = None
+) -> BenchResult:
     """Runs a module of ``sim/cocotb``.
 
     Args:
