@@ -133,7 +133,7 @@ async def garbage_between_frames(dut):
     generator = random.Random(1)
     good = request(1, INPUT.pack(CODES[:1])[0])
     spoiled = bytearray(good)
-    spoiled[10] ^= 4
+    spoiled[5] ^= 4
     noise = [
         bytes(generator.choice([n for n in range(256) if n != 0xA5]) for _ in range(40)),
         bytes(spoiled),  # a wrong check
@@ -161,10 +161,11 @@ async def a_byte_without_stop_bit(dut):
     """It ends the request that it stands in."""
     line = await start(dut)
     data = request(1, INPUT.pack(CODES[:1])[0])
-    await line.send(data[:20])
-    await line.send(data[20:21], stop=0)
+    middle = len(data) // 2
+    await line.send(data[:middle])
+    await line.send(data[middle : middle + 1], stop=0)
     await Timer(3 * BIT_PS, "ps")
-    await line.send(data[21:].replace(b"\xa5", b"\xa4"))
+    await line.send(data[middle + 1 :].replace(b"\xa5", b"\xa4"))
     await line.quiet(20)
     await exchange(line, 0, 1, tag=5)
 
