@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rtl4ml.board import client, link, project
+from rtl4ml.board import client, link, project, simulation
 from rtl4ml.board.bitstream import Built
 from rtl4ml.cli import app
-from rtl4ml.cli import board as commands
 from rtl4ml.simulation.cocotb_bench import BenchCase, BenchResult
 from rtl4ml.synthesis.yosys import Resources
 from tests.board.networks import FakeBoard
@@ -58,7 +57,7 @@ def test_for_machines(model, tmp_path):
 @pytest.mark.parametrize(("state", "status"), [("passed", 0), ("failed", 1)])
 def test_verify_comes_first(model, tmp_path, monkeypatch, state, status):
     cases = BenchResult((BenchCase("identity", state, "wrong", 0.1),))
-    monkeypatch.setattr(commands.simulation, "simulate", lambda *_: cases)
+    monkeypatch.setattr(simulation, "simulate", lambda *_: cases)
     found, out, _ = run("board", "icebreaker", model, "-r", 5, "-o", tmp_path / "out", "--verify")
     assert found == status
     assert f"simulation at the serial pins: 1 tests, {status} failed" in out
