@@ -70,6 +70,7 @@ def write(
         text = json.dumps({**metadata, "board": described}, indent=2, ensure_ascii=False)
         (folder / "metadata.json").write_text(text + "\n", encoding="utf-8")
         graph_file.save(design.graph, folder / "graph.npz")
+        (folder / "graph.npz").chmod(0o644)  # it was made aside, for its owner alone
     return Project(target, built, next_step)
 
 
