@@ -1,6 +1,6 @@
 import numpy as np
 
-from rtl4ml.cmvm.digits import Bounds, Row, signed_masks, split_columns
+from rtl4ml.cmvm.digits import Bounds, digit_counts, signed_masks
 from rtl4ml.datapath.nodes import signed_digits
 
 
@@ -15,12 +15,8 @@ def test_masks_are_the_canonical_signed_digits():
         )
 
 
-def test_columns():
-    (first, second) = split_columns(np.array([[7, 0], [-2, 1]]))
-    assert first.digits() == [(0, 0, -1), (0, 3, 1), (1, 1, -1)]
-    assert second.digits() == [(1, 0, 1)]
-    rows = [Row(0, 1, 0, np.array([1, 0])), Row(0, 1, 3, np.array([0, 1]))]
-    assert (first.load(rows), second.load(rows)) == (10, 8)
+def test_digits_are_counted():
+    assert digit_counts(np.array([[7, 0], [-2, 85]])).tolist() == [[2, 0], [1, 4]]
 
 
 def test_bounds_are_reached():

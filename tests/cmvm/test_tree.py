@@ -3,7 +3,7 @@ import pytest
 
 from rtl4ml.cmvm.column import build_column
 from rtl4ml.cmvm.digits import Bounds
-from rtl4ml.cmvm.tree import Summand, Tree, cost
+from rtl4ml.cmvm.tree import Summand, Tree
 from rtl4ml.datapath.nodes import ADD, SUBTRACT, chain
 from rtl4ml.datapath.words import Datapath
 
@@ -43,17 +43,40 @@ def test_sum(count, constant):
         assert depths[word.index] <= levels + any(s.sign < 0 for s in terms)
 
 
-def test_cost_is_that_of_the_node():
+def test_bits_are_those_of_the_node():
     rng = np.random.default_rng(7)
     for _ in range(50):
         datapath = Datapath()
-        words, (a, b), _ = summands(datapath, rng, 2)
+        words, (a, b), bounds = summands(datapath, rng, 2)
+        tree = Tree(bounds, 1)
+        tree.sum([a, b])
         if a.shift > b.shift:
             a, b = b, a
         shifted = datapath.shift_left(words[b.row], b.shift - a.shift)
         first = words[a.row]
         word = datapath.add(first, shifted) if a.sign == b.sign else datapath.subtract(first, shifted)
-        assert cost(a, b) == cost(b, a) == chain(datapath.nodes, datapath.nodes[word.index]).bits
+        assert tree.bits == chain(datapath.nodes, datapath.nodes[word.index]).bits
+
+
+@pytest.mark.parametrize("count", [3, 4, 9, 40])
+def test_three_at_a_time(count):
+    """Every second sum is the inner one of a ternary adder, which the outer one alone uses."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        datapath = Datapath()
+        words, terms, bounds = summands(datapath, rng, count)
+        levels = (count - 1).bit_length()
+        binary, ternary = Tree(bounds, levels), Tree(bounds, levels, ternary=True)
+        binary.sum(terms)
+        root = ternary.sum(terms)
+        assert ternary.bits < binary.bits
+        assert root.depth <= levels
+        word = datapath.output("y", build_column(datapath, bounds, levels, words, terms, 11, ternary=True))
+        x = np.stack([rng.integers(s.low, s.high, 50, endpoint=True) for s in terms], axis=1)
+        weights = np.array([s.sign << s.shift for s in terms])
+        result = datapath.evaluate({f"x{i}": x[:, i] for i in range(count)})["y"]
+        np.testing.assert_array_equal(result, x @ weights + 11)
+        assert (word.low - 11, word.high - 11) == bounds.of(weights)
 
 
 def test_too_few_levels():

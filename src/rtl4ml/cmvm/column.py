@@ -17,7 +17,13 @@ _TRIES = 4
 
 
 def build_column(
-    datapath: Datapath, bounds: Bounds, levels: int, words: Sequence[Word], summands: Sequence[Summand], constant: int
+    datapath: Datapath,
+    bounds: Bounds,
+    levels: int,
+    words: Sequence[Word],
+    summands: Sequence[Summand],
+    constant: int,
+    ternary: bool = False,
 ) -> Word:
     """Builds the sum of at least one summand plus a constant.
 
@@ -28,19 +34,20 @@ def build_column(
         words: The rows that the summands refer to.
         summands: What to add.
         constant: What to add to it.
+        ternary: Whether three summands meet at a time.
     """
     if len(summands) == 1:
         (only,) = summands
         word, addend = datapath.shift_left(words[only.row], only.shift), datapath.constant(constant)
         return datapath.add(word, addend) if only.sign > 0 else datapath.subtract(addend, word)
-    root = Tree(bounds, levels).sum(summands)
+    root = Tree(bounds, levels, ternary).sum(summands)
     manner, chosen, missing = choose_units(root, constant >> root.shift)
     has_room = sum(1 << summand.depth for summand in summands) < 1 << levels
     if missing and has_room:
         for part in _parts(root, constant, missing):
             # The sign of the sum may change with the constant in it, so that another one fits.
             for _ in range(2):
-                other = Tree(bounds, levels).sum([*summands, constant_summand(part, len(root.coefficients))])
+                other = Tree(bounds, levels, ternary).sum([*summands, constant_summand(part, len(root.coefficients))])
                 found = choose_units(other, (constant - part) >> other.shift)
                 part += found[2] << other.shift
                 if not found[2] or not part:

@@ -3,18 +3,18 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rtl4ml.cmvm.digits import signed_masks
-from rtl4ml.cmvm.solve import pairs, searches
+from rtl4ml.cmvm.digits import digit_counts
+from rtl4ml.cmvm.search import MAX_TRIES, MAX_WORK, TILE_WORK, WORK_OF_PAIR
 
-_SECONDS_PER_PAIR = 2.5e-6
-_SECONDS_PER_DIGIT = 4e-5
+_SECONDS_PER_PAIR = 1.5e-7
+_SECONDS_PER_DIGIT = 2e-5
 
 
 def seconds(matrix: ArrayLike) -> float:
     """Returns roughly how long :func:`rtl4ml.cmvm.solve.multiply_matrix` takes for a matrix.
 
-    Each search touches every pair of digits in a column of a block a few times. Measured on one core of 2 GHz; a guess
-    within a factor of three, meant for asking whether minutes are welcome.
+    Each search touches every pair of digits in a column a few times. Measured on one core of 2 GHz; a guess within a
+    factor of three, meant for asking whether minutes are welcome.
 
     Args:
         matrix: Integers of shape (n, m).
@@ -22,8 +22,8 @@ def seconds(matrix: ArrayLike) -> float:
     Returns:
         Seconds.
     """
-    weights = np.asarray(matrix, np.int64)
-    plus, minus = signed_masks(weights)
-    digits = sum(int(mask).bit_count() for mask in (plus | minus).reshape(-1))
-    found = pairs(weights)
-    return searches(found) * (_SECONDS_PER_PAIR * found + _SECONDS_PER_DIGIT * digits)
+    counts = digit_counts(np.asarray(matrix, np.int64)).sum(axis=0)
+    touched = WORK_OF_PAIR * float((counts * counts).sum()) / 2
+    touched /= max(1.0, touched / TILE_WORK)
+    tries = max(1.0, min(MAX_TRIES, MAX_WORK / max(touched, 1.0)))
+    return tries * touched * _SECONDS_PER_PAIR + float(counts.sum()) * _SECONDS_PER_DIGIT

@@ -1,32 +1,18 @@
 """A constant matrix times a vector of words, with additions and shifts only."""
 
-import functools
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rtl4ml.cmvm import sharing
 from rtl4ml.cmvm.column import build_column
-from rtl4ml.cmvm.digits import Bounds, Column, Row, split_columns
-from rtl4ml.cmvm.sharing import Sharing
-from rtl4ml.cmvm.tree import Summand, Tree
+from rtl4ml.cmvm.digits import Bounds
+from rtl4ml.cmvm.search import Solution, search
+from rtl4ml.cmvm.tree import Summand
 from rtl4ml.datapath.nodes import SHIFT_LEFT
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
-
-BLOCK_DIGITS = 512
-"""Subexpressions are shared among rows that hold about so many digits of a column: time grows with its square."""
-
-BLOCK_PAIRS = 8_000_000
-"""Pairs of digits in all blocks of a matrix: a matrix with more is split further, so that wide layers stay quick."""
-
-MAX_TRIES = 4
-"""Searches, all but the first with blurred values; the best is kept."""
-
-TRIED_PAIRS = 300_000
-"""Pairs of digits in all searches for a matrix; one search there is whatever the matrix holds."""
 
 
 def multiply_matrix(
@@ -35,20 +21,26 @@ def multiply_matrix(
     matrix: ArrayLike,
     offsets: ArrayLike | None = None,
     *,
-    movable: bool = False,
+    later: ArrayLike | None = None,
+    levels: ArrayLike | None = None,
+    ternary: bool = False,
 ) -> list[Word]:
     """Builds ``words @ matrix + offsets``.
 
     Columns that are equal up to sign and a power of two are built once, rows of zeros and constant words vanish, and a
-    column of one power of two is wiring. The depth in additions is the least that the largest column allows. The same
-    arguments give the same nodes.
+    column of one power of two is wiring. The same arguments give the same nodes.
 
     Args:
         datapath: Where to build.
         words: The vector, n words; they are taken to be independent of one another.
         matrix: Integers of shape (n, m).
         offsets: Integers of shape (m,), 0 if left out.
-        movable: Whether each result has one use only: a constant that is added to it then joins its offset.
+        later: Integers of shape (m,): what will be added to the results. It joins the offsets, and the addition that
+            comes costs nothing; another one costs an adder.
+        levels: Integers of shape (m,): additions one after the other that each result may take, a constant among
+            its summands included; at least what its digits need. Left out: as many as the largest column needs, and
+            two more where columns are built from each other.
+        ternary: Whether sums of three words cost what sums of two do.
 
     Returns:
         m words, with the exact range of each sum.
@@ -57,13 +49,19 @@ def multiply_matrix(
         ConfigurationError: If the shapes do not fit or values are not integers.
     """
     weights = _checked(matrix, len(words))
-    constants = _checked_offsets(offsets, weights.shape[1])
+    number = weights.shape[1]
+    constants = _checked_vector("offsets", offsets, number)
+    coming = _checked_vector("later", later, number)
+    bounds = None if levels is None else _checked_vector("levels", levels, number)
     inputs, weights, constants = _independent(datapath, words, weights, constants)
-    shapes = [_normalised(weights[:, column]) for column in range(weights.shape[1])]
+    constants = constants + coming
+    shapes = [_normalised(weights[:, column]) for column in range(number)]
     wanted: dict[bytes, set[tuple[int, int, int]]] = {}
-    for (key, shift, sign), constant in zip(shapes, constants, strict=True):
+    least: dict[bytes, int] = {}
+    for column, ((key, shift, sign), constant) in enumerate(zip(shapes, constants, strict=True)):
         wanted.setdefault(key, set()).add((shift, sign, int(constant)))
-    users = Counter(key for key, _, _ in shapes)
+        if bounds is not None:
+            least[key] = min(least.get(key, int(bounds[column])), int(bounds[column]))
     # A sum that is needed once has its offset among its summands; of one needed in several ways the variants follow.
     once = {key: next(iter(ways)) for key, ways in wanted.items() if len(ways) == 1}
     keys = [key for key in wanted if np.frombuffer(key, np.int64).any()]
@@ -72,17 +70,19 @@ def multiply_matrix(
         shift, sign, constant = once.get(key, (0, 1, 0))
         columns.append((np.frombuffer(key, np.int64) << shift) * sign)
         extras.append(constant)
-    alone = [movable and users[key] == 1 for key in keys]
-    sums = dict(zip(keys, _sums(datapath, inputs, columns, extras, alone), strict=True))
+    stacked = np.array(columns, np.int64).reshape(len(keys), len(inputs)).T
+    depths = None if bounds is None else np.array([least[key] for key in keys], np.int64)
+    sums = dict(zip(keys, _sums(datapath, inputs, stacked, extras, depths, ternary), strict=True))
     results = []
-    for (key, shift, sign), constant in zip(shapes, constants, strict=True):
+    for (key, shift, sign), constant, more in zip(shapes, constants.tolist(), coming.tolist(), strict=True):
         if key not in sums:
-            results.append(datapath.constant(int(constant)))
+            word = datapath.constant(constant)
         elif key in once:
-            results.append(sums[key])
+            word = sums[key]
         else:
-            word, offset = datapath.shift_left(sums[key], shift), datapath.constant(int(constant))
-            results.append(datapath.add(word, offset) if sign > 0 else datapath.subtract(offset, word))
+            word, offset = datapath.shift_left(sums[key], shift), datapath.constant(constant)
+            word = datapath.add(word, offset) if sign > 0 else datapath.subtract(offset, word)
+        results.append(datapath.subtract(word, datapath.constant(more)))
     return results
 
 
@@ -95,12 +95,12 @@ def _checked(matrix: ArrayLike, rows: int) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _checked_offsets(offsets: ArrayLike | None, columns: int) -> NDArray[np.int64]:
-    array = np.zeros(columns, np.int64) if offsets is None else np.asarray(offsets)
+def _checked_vector(name: str, values: ArrayLike | None, columns: int) -> NDArray[np.int64]:
+    array = np.zeros(columns, np.int64) if values is None else np.asarray(values)
     if array.shape != (columns,):
-        raise ConfigurationError(f"offsets must have shape ({columns},), not {array.shape}")
+        raise ConfigurationError(f"{name} must have shape ({columns},), not {array.shape}")
     if array.dtype.kind not in "iu":
-        raise ConfigurationError(f"offsets must hold integers, not {array.dtype}")
+        raise ConfigurationError(f"{name} must hold integers, not {array.dtype}")
     return array.astype(np.int64)
 
 
@@ -134,128 +134,45 @@ def _normalised(column: NDArray[np.int64]) -> tuple[bytes, int, int]:
     return ((column >> shift) * sign).tobytes(), shift, sign
 
 
-@dataclass(frozen=True, eq=False)
-class _Solution:
-    """Rows, and the digits that remain of every column."""
-
-    rows: list[Row]
-    columns: list[Column]
-    levels: int
-    bits: int
-    """Bits of carry chain, those for constants left out."""
-
-    def summands(self, column: int) -> list[Summand]:
-        """Returns the summands of a column."""
-        found = []
-        for index, power, sign in self.columns[column].digits():
-            row = self.rows[index]
-            found.append(Summand(index, row.low, row.high, power, sign, row.depth, row.coefficients))
-        return found
-
-
 def _sums(
-    datapath: Datapath, inputs: list[Word], vectors: list[NDArray[np.int64]], extras: list[int], movable: list[bool]
+    datapath: Datapath,
+    inputs: list[Word],
+    matrix: NDArray[np.int64],
+    extras: Sequence[int],
+    levels: NDArray[np.int64] | None,
+    ternary: bool,
 ) -> list[Word]:
-    """Returns one word per vector: its product with the inputs plus the extra constant."""
-    if not vectors:
+    """Returns one word per column: its product with the inputs plus the extra constant."""
+    if not matrix.size:
         return []
-    matrix = np.stack(vectors, axis=1)
     bounds = Bounds(np.array([word.low for word in inputs]), np.array([word.high for word in inputs]))
-    solutions = (_solve(inputs, matrix, extras, bounds, seed) for seed in range(searches(pairs(matrix))))
-    best = min(solutions, key=lambda solution: solution.bits)
+    solution = search(matrix, bounds, levels, ternary)
     handles = list(inputs)
-    for row in best.rows[len(inputs) :]:
-        operation = datapath.add if row.sign > 0 else datapath.subtract
-        upper = datapath.shift_left(handles[row.upper], row.shift)
-        handles.append(operation(handles[row.lower], upper, (row.low, row.high)))
-    results = []
-    for column, (extra, free) in enumerate(zip(extras, movable, strict=True)):
-        build = functools.partial(build_column, datapath, bounds, best.levels, handles, best.summands(column))
-        word = build(extra)
-        results.append(datapath.movable(word, functools.partial(_moved, build, extra)) if free else word)
-    return results
+    for row in solution.rows[len(inputs) :].tolist():
+        operation = datapath.add if row[sharing.SIGN] > 0 else datapath.subtract
+        upper = datapath.shift_left(handles[row[sharing.UPPER]], row[sharing.SHIFT])
+        handles.append(operation(handles[row[sharing.LOWER]], upper, (row[sharing.LOW], row[sharing.HIGH])))
+    rows = len(handles)
+    handles += [datapath.constant(0)] * matrix.shape[1]
+    for column in solution.split.order.tolist():
+        summands = _summands(solution, column)
+        constant, parent = extras[column], int(solution.split.parents[column])
+        if parent >= 0:
+            sign, function = int(solution.split.signs[column]), matrix[:, parent]
+            low, high = (bound + extras[parent] for bound in bounds.of(function))
+            depth = int(solution.levels[parent])
+            summands.append(Summand(rows + parent, low, high, 0, sign, depth, function, extras[parent]))
+            constant -= sign * extras[parent]
+        level = int(solution.levels[column])
+        handles[rows + column] = build_column(datapath, bounds, level, handles, summands, constant, ternary)
+    return handles[rows:]
 
 
-def _moved(build: Callable[[int], Word], constant: int, more: int) -> Word:
-    return build(constant + more)
-
-
-def _solve(inputs: list[Word], matrix: NDArray[np.int64], extras: list[int], bounds: Bounds, seed: int) -> _Solution:
-    """Shares subexpressions and counts what the whole takes."""
-    units = np.eye(len(inputs), dtype=np.int64)
-    rows = [Row(word.low, word.high, 0, unit) for word, unit in zip(inputs, units, strict=True)]
-    columns = split_columns(matrix)
-    loads = [column.load(rows) + (extra != 0) for column, extra in zip(columns, extras, strict=True)]
-    levels = max((load - 1).bit_length() for load in loads)
-    room = [(1 << levels) - load for load in loads]
-    columns = _share(rows, columns, room, bounds, seed)
-    solution = _Solution(rows, columns, levels, 0)
-    bits = sum(row_bits(rows, row) for row in rows[len(inputs) :])
-    for column in range(len(columns)):
-        tree = Tree(bounds, levels)
-        tree.sum(solution.summands(column))
-        bits += tree.bits
-    return replace(solution, bits=bits)
-
-
-def row_bits(rows: Sequence[Row], row: Row) -> int:
-    """Returns the bits of carry chain of a shared row."""
-    lower = rows[row.lower]
-    if row.sign > 0 and row.shift and lower.low >= 0 and lower.high >> row.shift == 0:
-        return 0
-    return max(row.bits - row.shift, 0)
-
-
-def searches(found: int) -> int:
-    """Returns how many searches a matrix with so many pairs of digits gets."""
-    return max(1, min(MAX_TRIES, TRIED_PAIRS // max(found, 1)))
-
-
-def pairs(matrix: NDArray[np.int64]) -> int:
-    """Returns about how many pairs of digits the search begins with."""
-    columns = split_columns(matrix)
-    ranges = blocks(columns, matrix.shape[0])
-    total = 0
-    for column in columns:
-        counts = np.zeros(matrix.shape[0], np.int64)
-        for masks in (column.plus, column.minus):
-            for row, mask in masks.items():
-                counts[row] += mask.bit_count()
-        total += sum(int(counts[first:last].sum()) ** 2 for first, last in ranges) // 2
-    return total
-
-
-def _share(rows: list[Row], columns: list[Column], room: list[int], bounds: Bounds, seed: int) -> list[Column]:
-    """Shares subexpressions block by block of inputs and returns the digits that remain."""
-    remaining = [Column() for _ in columns]
-    for first, last in blocks(columns, len(rows)):
-        part = [
-            Column(
-                {row: mask for row, mask in column.plus.items() if first <= row < last},
-                {row: mask for row, mask in column.minus.items() if first <= row < last},
-            )
-            for column in columns
-        ]
-        Sharing(rows, part, room, bounds, seed).run()
-        for column, rest in zip(part, remaining, strict=True):
-            rest.plus.update(column.plus)
-            rest.minus.update(column.minus)
-    return remaining
-
-
-def blocks(columns: Sequence[Column], rows: int) -> list[tuple[int, int]]:
-    """Returns ranges of rows that share with each other.
-
-    Each has at most about :data:`BLOCK_DIGITS` digits in the average column, all together about :data:`BLOCK_PAIRS`
-    pairs of digits.
-    """
-    digits = [0] * rows
-    for column in columns:
-        for masks in (column.plus, column.minus):
-            for row, mask in masks.items():
-                digits[row] += mask.bit_count()
-    number = max(len(columns), 1)
-    total = sum(digits)
-    count = max(1, -(-total // (BLOCK_DIGITS * number)), -(-total * total // (2 * number * BLOCK_PAIRS)))
-    size = -(-rows // count) if rows else 0
-    return [(first, min(first + size, rows)) for first in range(0, rows, size)] if rows else []
+def _summands(solution: Solution, column: int) -> list[Summand]:
+    """Returns the digits of a column as summands."""
+    found = []
+    for index, power, sign in solution.digits(column):
+        row = solution.rows[index].tolist()
+        low, high, depth = row[sharing.LOW], row[sharing.HIGH], row[sharing.DEPTH]
+        found.append(Summand(index, low, high, power, sign, depth, solution.functions[index]))
+    return found

@@ -12,7 +12,7 @@ from rtl4ml.graph import Graph, Operator, Tensor
 from rtl4ml.operators import Add, Concat, Conv, Dense, Extreme, Gather, Multiply, Pool, Requantize, Top
 from rtl4ml.stages.forms import build_form
 from rtl4ml.stages.unrolled import build_concat, build_conv, build_gather, build_pool, build_top
-from rtl4ml.staircase import Form
+from rtl4ml.staircase import Form, ShiftForm
 
 Codes = NDArray[np.int64]
 
@@ -57,6 +57,17 @@ def combine(datapath: Datapath, operator: Operator, a: Word, b: Word, parameters
     return datapath.add(chosen, parameters["zero"])
 
 
+def _added_later(graph: Graph, dense: Dense, forms: Mapping[str, Form]) -> Codes | None:
+    """What a single quantizer adds to each sum before it rounds, int64 (m,); it joins the bias."""
+    consumers = graph.consumers(dense.output)
+    if len(consumers) != 1 or dense.output == graph.output or not isinstance(consumers[0], Requantize):
+        return None
+    form = forms[consumers[0].name]
+    if not isinstance(form, ShiftForm) or form.sign < 0 or form.left.any():
+        return None
+    return np.resize(form.offset, dense.weights.shape[1])
+
+
 def build_operator(
     datapath: Datapath, graph: Graph, operator: Operator, inputs: Sequence[list[Word]], forms: Mapping[str, Form]
 ) -> list[Word]:
@@ -75,10 +86,8 @@ def build_operator(
     words = inputs[0]
     tensors = [graph.tensors[name] for name in operator.inputs]
     if isinstance(operator, Dense):
-        # What a single quantizer adds before it rounds joins the bias.
-        alone = len(graph.consumers(operator.output)) == 1 and operator.output != graph.output
-        bias = operator.effective_bias(tensors[0])
-        results = multiply_matrix(datapath, words, operator.weights, bias, movable=alone)
+        bias, coming = operator.effective_bias(tensors[0]), _added_later(graph, operator, forms)
+        results = multiply_matrix(datapath, words, operator.weights, bias, later=coming)
     elif isinstance(operator, Requantize):
         results = [build_form(datapath, word, forms[operator.name], row) for row, word in enumerate(words)]
     elif isinstance(operator, Conv):
