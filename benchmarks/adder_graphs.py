@@ -4,6 +4,9 @@ Each tool gets the same integer matrices and quantizers: layers of a matrix and 
 a power of two rounded half up, and saturation to unsigned codes. The peers run in a Python of their own
 (`pip install da4ml==0.6.0 alkaid==0.8.2` there), with the defaults of their command lines: registers every 5 adders.
 rtl4ml's pipeline is cut into as many steps as the faster of the peers takes.
+
+Each network is measured twice: in portable Verilog, and with ternary adders as instantiated primitives. alkaid fuses
+additions to sums of three words by itself, so its module for them is replaced by the same primitives; da4ml has none.
 """
 
 import argparse
@@ -14,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,10 @@ from results import console, machine, publish
 from rtl4ml.cmvm.estimate import seconds as estimated_seconds
 from rtl4ml.cmvm.solve import multiply_matrix
 from rtl4ml.datapath.cost import carry_bits, live_nodes
+from rtl4ml.datapath.delays import GENERIC, Clock, Delays
 from rtl4ml.datapath.nodes import ADD, SUBTRACT
 from rtl4ml.datapath.pipeline import period_for
+from rtl4ml.datapath.ternary_adder import cell, table
 from rtl4ml.datapath.words import Datapath
 from rtl4ml.export.verilog import convert
 from rtl4ml.formats import Format, Rounding
@@ -44,6 +49,7 @@ INPUT_BITS = ACTIVATION_BITS = 8
 FRAMES = 200
 DEFAULT_CLOCK = 200.0
 PEERS = ("da4ml", "alkaid")
+TERNARY = replace(GENERIC, ternary=True)
 # Cycles after which no result can come any more.
 LONGEST = 64
 Codes = NDArray[np.int64]
@@ -104,14 +110,15 @@ class Built:
     notes: list[str] = field(default_factory=list)
 
 
-def build_own(problem: Problem, cycles: int | None) -> Built:
+def build_own(problem: Problem, cycles: int | None, delays: Delays = GENERIC) -> Built:
     """The network as one region, cut for `cycles` edges from input to output, or for the default clock."""
-    clock = DEFAULT_CLOCK
+    clock = Clock(DEFAULT_CLOCK, delays)
     if cycles is not None:
         graph, forms = graph_of(problem)
         names = [operator.name for operator in graph.operators]
         # The last of the registers holds the result.
-        clock = 1000 / period_for(RegionStage(graph, names, clock, forms, False).datapath, cycles - 1)
+        datapath = RegionStage(graph, names, clock, forms, False).datapath
+        clock = Clock(1000 / period_for(datapath, cycles - 1, delays), delays)
     started = time.perf_counter()
     graph, forms = graph_of(problem)
     stage = RegionStage(graph, [operator.name for operator in graph.operators], clock, forms, False)
@@ -123,7 +130,7 @@ def build_own(problem: Problem, cycles: int | None) -> Built:
     call = call.replace("\\i.", "i__").replace("\\o.", "o__") if any(p.startswith("i__") for p in ports) else call
     in_bits = len(problem.matrices[0]) * stage.in_shape.width
     built = Built({"network.v": text}, "network", spent, in_bits, [(int(signed), width, 0)] * stage.n_out, call)
-    built.notes.append(f"{carry_bits(stage.datapath):,} bits of carry chain")
+    built.notes.append(f"{carry_bits(stage.datapath):,} bits of carry chain, {clock.mhz:.0f} MHz by the model")
     return built
 
 
@@ -187,10 +194,10 @@ with contextlib.redirect_stdout(io.StringIO()):
             x = quantize(relu(x), 0, problem["bits"] + shift, -shift, "SAT", "RND") * 2.0**-shift
     if tool == "da4ml":
         logic = comb_trace(first, x)
-        VerilogModel(logic, "top", folder, latency_cutoff=5).write()
+        VerilogModel(logic, "top", folder, latency_cutoff=problem["cutoff"]).write()
     else:
         logic = trace(first, x)
-        RTLModel(logic, folder, "top", latency_cutoff=5).write()
+        RTLModel(logic, folder, "top", latency_cutoff=problem["cutoff"]).write()
     seconds = time.perf_counter() - started
 words = [[int(k), int(k + i + f), int(-f)] for k, i, f in zip(*logic.out_kifs)]
 print(json.dumps([seconds, words]))
@@ -215,9 +222,10 @@ print(time.perf_counter() - started)
 """
 
 
-def build_peer(tool: str, python: Path, problem: Problem) -> Built:
-    """The network by a peer, in its own Python."""
+def build_peer(tool: str, python: Path, problem: Problem, cutoff: float = 5) -> Built:
+    """The network by a peer, in its own Python, with registers every `cutoff` adders."""
     numbers = {
+        "cutoff": cutoff,
         "matrices": [matrix.tolist() for matrix in problem.matrices],
         "biases": [bias.tolist() for bias in problem.biases],
         "shifts": problem.shifts,
@@ -315,6 +323,9 @@ def main() -> int:
     parser.add_argument("--bits", type=int, nargs="*", default=[4, 6, 8], help="bits of the weights")
     parser.add_argument("--zeros", type=float, nargs="*", default=[0.0, 0.5], help="parts of the weights that are zero")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="elements from layer to layer")
+    parser.add_argument(
+        "--explicit-adders", action="store_true", help="for all tools: no merging of additions by Yosys"
+    )
     parser.add_argument("--squares", type=int, nargs="*", default=[64, 128, 256], help="matrices to solve for time")
     parser.add_argument("--limit", type=float, default=300, help="seconds after which a peer's solver is ended")
     arguments = parser.parse_args()
@@ -330,32 +341,104 @@ def main() -> int:
 
 def _networks(arguments: argparse.Namespace, notes: list[str]) -> Table:
     table = Table("weights", "tool", title=f"{'-'.join(map(str, arguments.sizes))}, UltraScale+ (Yosys), reuse 1")
-    for column in ("LUT", "FF", "carry cells", "cycles", "generation s", "LUT / better peer"):
+    for column in (
+        "LUT",
+        "inverters",
+        "FF",
+        "carry cells",
+        "cycles",
+        "generation s",
+        "LUT / better peer",
+        "with inverters",
+    ):
         table.add_column(column, justify="right")
     for bits in arguments.bits:
         for zeros in arguments.zeros:
             problem = jets(bits, zeros, arguments.sizes)
-            found: dict[str, Built] = {}
-            for tool in (*PEERS, "rtl4ml") if arguments.peers else ("rtl4ml",):
-                with console.status(f"{problem.name}: {tool}"):
-                    if tool == "rtl4ml":
-                        fastest = min((built.cycles for built in found.values()), default=None)
-                        built = build_own(problem, fastest)
-                    else:
-                        built = build_peer(tool, arguments.peers, problem)
-                    built.cycles = simulate(built, problem)
-                    built.resources = synthesize(built.files, built.top)
-                best = min((b.resources.lut for b in found.values() if b.resources), default=0)
-                r = built.resources
-                share = f"{r.lut / best:.3f}" if tool == "rtl4ml" and best else ""
-                cells = (f"{r.lut:,}", f"{r.ff:,}", f"{r.carry:,}", f"{built.cycles}", f"{built.seconds:.2f}", share)
-                table.add_row(problem.name, tool, *cells)
-                console.print(problem.name, tool, *cells, *built.notes, highlight=False)
-                found[tool] = built
+            for primitives in (False, True):
+                for row in _rows(arguments, problem, primitives):
+                    table.add_row(*row)
+                    console.print(*row, highlight=False)
     notes.append(
-        "simulated with Verilator against NumPy, extreme frames included; cycles are edges from input to output"
+        "simulated with Verilator against NumPy, extreme frames included; cycles are edges from input to output; "
+        "Yosys: synth_xilinx -family xcup -flatten -noiopad -noclkbuf"
     )
     return table
+
+
+def _rows(arguments: argparse.Namespace, problem: Problem, primitives: bool) -> Iterator[list[str]]:
+    """What each tool makes of a problem."""
+    peers: list[Built] = []
+    for tool in (*PEERS, "rtl4ml") if arguments.peers else ("rtl4ml",):
+        with console.status(f"{problem.name}: {tool}"):
+            if tool == "rtl4ml":
+                fastest = min((built.cycles for built in peers), default=None)
+                built = build_own(problem, fastest, TERNARY if primitives else GENERIC)
+            else:
+                built = build_peer(tool, arguments.peers, problem)
+                if primitives:
+                    built.files = {name: _with_primitives(text) for name, text in built.files.items()}
+            built.cycles = simulate(built, problem)
+            built.resources = r = synthesize(built.files, built.top, explicit_adders=arguments.explicit_adders)
+        inverters = r.other.get("INV", 0)
+        shares = ["", ""]
+        if tool == "rtl4ml" and peers:
+            found = [b.resources for b in peers if b.resources]
+            shares = [
+                f"{r.lut / min(p.lut for p in found):.3f}",
+                f"{(r.lut + inverters) / min(p.lut + p.other.get('INV', 0) for p in found):.3f}",
+            ]
+        if tool != "rtl4ml":
+            peers.append(built)
+        name = f"{problem.name}{', ternary primitives' if primitives else ''}"
+        numbers = (r.lut, inverters, r.ff, r.carry, built.cycles)
+        yield [name, tool, *(f"{number:,}" for number in numbers), f"{built.seconds:.2f}", *shares]
+
+
+_PEERS_TERNARY = """
+module ternary_adder #(
+  parameter BW_INPUT0 = 32, parameter SIGNED0 = 0, parameter NEGATE0 = 0, parameter PAD0 = 0,
+  parameter BW_INPUT1 = 32, parameter SIGNED1 = 0, parameter NEGATE1 = 0, parameter PAD1 = 0,
+  parameter BW_INPUT2 = 32, parameter SIGNED2 = 0, parameter NEGATE2 = 0, parameter PAD2 = 0,
+  parameter BW_OUT = 32, parameter DROP_LSBS = 0
+) (input [BW_INPUT0-1:0] in0, input [BW_INPUT1-1:0] in1, input [BW_INPUT2-1:0] in2, output [BW_OUT-1:0] out);
+  localparam W = BW_OUT + DROP_LSBS;
+  wire [W+BW_INPUT0-1:0] e0 = {{W{SIGNED0 ? in0[BW_INPUT0-1] : 1'b0}}, in0};
+  wire [W+BW_INPUT1-1:0] e1 = {{W{SIGNED1 ? in1[BW_INPUT1-1] : 1'b0}}, in1};
+  wire [W+BW_INPUT2-1:0] e2 = {{W{SIGNED2 ? in2[BW_INPUT2-1] : 1'b0}}, in2};
+  wire [W-1:0] x0 = e0 << PAD0;
+  wire [W-1:0] x1 = e1 << PAD1;
+  wire [W-1:0] x2 = e2 << PAD2;
+  localparam LEAST = PAD0 <= PAD1 && PAD0 <= PAD2 ? 0 : PAD1 <= PAD2 ? 1 : 2;
+  localparam NEXT = LEAST == 0 ? (PAD1 < PAD2 ? PAD1 : PAD2) : LEAST == 1 ? (PAD0 < PAD2 ? PAD0 : PAD2)
+    : (PAD0 < PAD1 ? PAD0 : PAD1);
+  localparam NEGATED = LEAST == 0 ? NEGATE0 : LEAST == 1 ? NEGATE1 : NEGATE2;
+  localparam PAD = LEAST == 0 ? PAD0 : LEAST == 1 ? PAD1 : PAD2;
+  localparam LOW = NEGATED ? PAD : NEXT;
+  localparam WIRED = LOW < W ? LOW : W - 1;
+  localparam [2:0] INVERT = {NEGATE2 ? 1'b1 : 1'b0, NEGATE1 ? 1'b1 : 1'b0, NEGATE0 ? 1'b1 : 1'b0};
+  localparam COUNT = (NEGATE0 ? 1 : 0) + (NEGATE1 ? 1 : 0) + (NEGATE2 ? 1 : 0);
+  wire [W-1:0] least = LEAST == 0 ? x0 : LEAST == 1 ? x1 : x2;
+  wire [W-1:0] y;
+  assign out = y[W-1:DROP_LSBS];
+  generate
+    if (WIRED > 0) begin : low
+      assign y[WIRED-1:0] = least[WIRED-1:0];
+    end
+    three_words #(.WIDTH(W - WIRED), .INVERT(INVERT), .UNITS(COUNT == 0 ? 2'd0 : COUNT == 1 ? 2'd1 : 2'd3), .TABLE(TABLES))
+      adder (.a(x0[W-1:WIRED]), .b(x1[W-1:WIRED]), .c(x2[W-1:WIRED]), .y(y[W-1:WIRED]));
+  endgenerate
+endmodule
+"""
+
+
+def _with_primitives(text: str) -> str:
+    """The peer's module of sums of three words, with the same ports, around rtl4ml's primitives."""
+    if not re.search(r"^module ternary_adder\b", text, re.MULTILINE):
+        return text
+    contents = [table((bool(k & 1), bool(k & 2), bool(k & 4))) for k in range(8)]
+    tables = "".join(f"INVERT == {k} ? 64'h{value:016x} : " for k, value in enumerate(contents[:-1]))
+    return _PEERS_TERNARY.replace("TABLES", f"{tables}64'h{contents[-1]:016x}") + cell("three_words")
 
 
 def _squares(arguments: argparse.Namespace) -> Table:

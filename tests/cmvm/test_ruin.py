@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from rtl4ml.cmvm.digits import Bounds, digit_counts
+from rtl4ml.cmvm.patterns import LOW, LOWER, UPPER
 from rtl4ml.cmvm.ruin import without
 from rtl4ml.cmvm.search import search
-from rtl4ml.cmvm.sharing import LOW, LOWER, UPPER
 
 
 def shared(seed, n):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rtl4ml.cmvm.compiled import Array, compiled
-from rtl4ml.cmvm.sharing import LOWER, SHIFT, SIGN, UPPER
+from rtl4ml.cmvm.patterns import LOWER, SHIFT, SIGN, UPPER
 
 
 @compiled

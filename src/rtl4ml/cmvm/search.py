@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtl4ml.cmvm import sharing, tree
+from rtl4ml.cmvm import patterns, tree
 from rtl4ml.cmvm.compiled import Array, compiled, mixed, ones
 from rtl4ml.cmvm.decomposition import Decomposition, decompose, plain
 from rtl4ml.cmvm.digits import Bounds, Integers, digit_counts, signed_masks
+from rtl4ml.cmvm.patterns import Score
 from rtl4ml.cmvm.ruin import without
-from rtl4ml.cmvm.sharing import Score
+from rtl4ml.cmvm.sharing import share
 
 MAX_TRIES = 40
 """Solutions that are tried for a matrix."""
@@ -46,7 +47,7 @@ class Solution:
     """An adder graph for a matrix: rows, and the digits that remain of every column.
 
     Attributes:
-        rows: As in :mod:`rtl4ml.cmvm.sharing`, inputs first.
+        rows: As in :mod:`rtl4ml.cmvm.patterns`, inputs first.
         functions: The rows as linear functions of the inputs.
         masks: Digits of the columns by row.
         split: The columns as differences.
@@ -138,9 +139,9 @@ class _Finder:
         inputs = len(self._matrix)
         rows = np.full((inputs, 8), -1, np.int64)
         for row, unit in zip(rows, np.eye(inputs, dtype=np.int64), strict=True):
-            row[sharing.SHIFT], row[sharing.SIGN], row[sharing.DEPTH] = 0, 1, 0
-            row[sharing.LOW], row[sharing.HIGH] = self._bounds.of(unit)
-            row[sharing.BITS] = tree.bits_of(row[sharing.LOW], row[sharing.HIGH])
+            row[patterns.SHIFT], row[patterns.SIGN], row[patterns.DEPTH] = 0, 1, 0
+            row[patterns.LOW], row[patterns.HIGH] = self._bounds.of(unit)
+            row[patterns.BITS] = tree.bits_of(row[patterns.LOW], row[patterns.HIGH])
         solution = self._shared(rows, np.stack(signed_masks(split.differences), axis=1), split, levels, score)
         assert solution is not None
         return solution
@@ -150,8 +151,9 @@ class _Finder:
     ) -> Solution | None:
         """Shares what is left; None if the digits that came back leave no room for their sums."""
         self._tries += 1
+        score = score._replace(triples=self._ternary)
         functions = _functions(rows, len(self._matrix))
-        depths = rows[:, sharing.DEPTH]
+        depths = rows[:, patterns.DEPTH]
         loads = (np.bitwise_count(masks).sum(axis=1, dtype=np.int64) << depths[:, None]).sum(axis=0) + 1
         hanging = split.parents >= 0
         loads[hanging] += 1 << levels[split.parents[hanging]]
@@ -166,7 +168,7 @@ class _Finder:
             part[first:last] = masks[first:last]
             masks[first:last] = 0
             known = len(rows)
-            rows, functions, part, work = sharing.share(rows, functions, part, room, *ranges, score)
+            rows, functions, part, work = share(rows, functions, part, room, *ranges, score)
             part[:known] += masks
             masks = part
             self._work += int(work)
@@ -210,8 +212,8 @@ def _functions(rows: Array, inputs: int) -> Array:
     functions = np.zeros((len(rows), inputs), np.int64)
     functions[:inputs] = np.eye(inputs, dtype=np.int64)
     for index, row in enumerate(rows[inputs:].tolist(), start=inputs):
-        upper = functions[row[sharing.UPPER]] << row[sharing.SHIFT]
-        functions[index] = functions[row[sharing.LOWER]] + row[sharing.SIGN] * upper
+        upper = functions[row[patterns.UPPER]] << row[patterns.SHIFT]
+        functions[index] = functions[row[patterns.LOWER]] + row[patterns.SIGN] * upper
     return functions
 
 
@@ -232,11 +234,29 @@ def _bits(
     """Returns the bits of carry chain in all shared rows and all columns."""
     inputs = len(matrix)
     total = 0
+    uses = np.zeros(len(rows), np.int64)
     for row in range(inputs, len(rows)):
-        lower, shift = rows[row, sharing.LOWER], rows[row, sharing.SHIFT]
-        free = rows[row, sharing.SIGN] > 0 and shift > 0
-        if not (free and rows[lower, sharing.LOW] >= 0 and rows[lower, sharing.HIGH] >> shift == 0):
-            total += max(rows[row, sharing.BITS] - shift, 0)
+        uses[rows[row, patterns.LOWER]] += 1
+        uses[rows[row, patterns.UPPER]] += 1
+        for column in range(masks.shape[2]):
+            uses[row] += ones(masks[row, 0, column]) + ones(masks[row, 1, column])
+    bits = np.zeros(len(rows), np.int64)
+    outer = np.zeros(len(rows), np.bool_)
+    for row in range(inputs, len(rows)):
+        lower, upper, shift = rows[row, patterns.LOWER], rows[row, patterns.UPPER], rows[row, patterns.SHIFT]
+        free = rows[row, patterns.SIGN] > 0 and shift > 0
+        if free and rows[lower, patterns.LOW] >= 0 and rows[lower, patterns.HIGH] >> shift == 0:
+            continue
+        bits[row] = max(rows[row, patterns.BITS] - shift, 0)
+        total += bits[row]
+        if ternary and lower != upper:
+            # What only this row uses, and what is no sum of three yet, joins it.
+            saved = 0
+            for part in (lower, upper):
+                if part >= inputs and uses[part] == 1 and not outer[part]:
+                    saved = max(saved, bits[part])
+            outer[row] = saved > 0
+            total -= saved
     for column in order:
         given = 0
         for row in range(len(rows)):
@@ -261,9 +281,9 @@ def _bits(
                 mask, power = masks[row, plane, column], 0
                 while mask:
                     if mask & 1:
-                        terms[at, tree.LOW], terms[at, tree.HIGH] = rows[row, sharing.LOW], rows[row, sharing.HIGH]
+                        terms[at, tree.LOW], terms[at, tree.HIGH] = rows[row, patterns.LOW], rows[row, patterns.HIGH]
                         terms[at, tree.SHIFT], terms[at, tree.SIGN] = power, 1 - 2 * plane
-                        terms[at, tree.DEPTH] = rows[row, sharing.DEPTH]
+                        terms[at, tree.DEPTH] = rows[row, patterns.DEPTH]
                         linear[at] = functions[row]
                         at += 1
                     mask >>= 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtl4ml.cmvm import sharing
+from rtl4ml.cmvm import patterns
 from rtl4ml.cmvm.column import build_column
 from rtl4ml.cmvm.digits import Bounds
 from rtl4ml.cmvm.search import Solution, search
@@ -149,9 +149,9 @@ def _sums(
     solution = search(matrix, bounds, levels, ternary)
     handles = list(inputs)
     for row in solution.rows[len(inputs) :].tolist():
-        operation = datapath.add if row[sharing.SIGN] > 0 else datapath.subtract
-        upper = datapath.shift_left(handles[row[sharing.UPPER]], row[sharing.SHIFT])
-        handles.append(operation(handles[row[sharing.LOWER]], upper, (row[sharing.LOW], row[sharing.HIGH])))
+        operation = datapath.add if row[patterns.SIGN] > 0 else datapath.subtract
+        upper = datapath.shift_left(handles[row[patterns.UPPER]], row[patterns.SHIFT])
+        handles.append(operation(handles[row[patterns.LOWER]], upper, (row[patterns.LOW], row[patterns.HIGH])))
     rows = len(handles)
     handles += [datapath.constant(0)] * matrix.shape[1]
     for column in solution.split.order.tolist():
@@ -173,6 +173,6 @@ def _summands(solution: Solution, column: int) -> list[Summand]:
     found = []
     for index, power, sign in solution.digits(column):
         row = solution.rows[index].tolist()
-        low, high, depth = row[sharing.LOW], row[sharing.HIGH], row[sharing.DEPTH]
+        low, high, depth = row[patterns.LOW], row[patterns.HIGH], row[patterns.DEPTH]
         found.append(Summand(index, low, high, power, sign, depth, solution.functions[index]))
     return found

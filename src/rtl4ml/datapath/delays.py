@@ -23,6 +23,7 @@ class Delays:
         multiply: A multiplier block of up to 18 by 18 bits.
         multiply_wide: A larger one.
         memory: How much later than a register's the output of a block memory comes.
+        ternary: Whether one carry chain adds three words.
     """
 
     register: float = 0.8
@@ -33,6 +34,7 @@ class Delays:
     multiply: float = 3.6
     multiply_wide: float = 5.5
     memory: float = 1.8
+    ternary: bool = False
 
     def of(self, nodes: Sequence[Node], node: Node) -> float:
         """Returns the delay of ``node`` of the datapath ``nodes`` in ns; 0 for wires and inputs."""
@@ -40,6 +42,9 @@ class Delays:
         if kind is kinds.ADD or kind is kinds.SUBTRACT:
             bits = chain(nodes, node).bits
             return self.chain + self.carry * bits if bits else 0.0
+        if kind is kinds.TERNARY:
+            # Three words are two in one more table, next to the chain's.
+            return self.lut + self.chain + self.carry * chain(nodes, node).bits
         if kind in kinds.WIRING or kind is kinds.INPUT:
             return 0.0
         if kind is kinds.SELECT:
@@ -128,12 +133,28 @@ FAMILIES: Mapping[str, Delays] = {
     # Cells: Artix-7 by Project X-Ray, as Yosys' cells_sim.v has them (FDRE 0.3, LUT6 0.13 to 0.64, CARRY4 0.23 from CI
     # to CO, RAMB36 2.45); wires about as long as the cells.
     "xc7": Delays(
-        register=0.8, lut=1.0, chain=1.5, carry=0.05, compare=1.8, multiply=4.5, multiply_wide=7.0, memory=2.1
+        register=0.8,
+        lut=1.0,
+        chain=1.5,
+        carry=0.05,
+        compare=1.8,
+        multiply=4.5,
+        multiply_wide=7.0,
+        memory=2.1,
+        ternary=True,
     ),
     # Cells: Vivado's timing reports for a ZU3EG of speed grade -1 (FDRE 0.09, LUT6 up to 0.18); wires a little longer
     # than the cells, as there. Multipliers and memories are in proportion to xc7.
     "xcup": Delays(
-        register=0.4, lut=0.5, chain=0.75, carry=0.015, compare=0.9, multiply=2.4, multiply_wide=3.6, memory=1.1
+        register=0.4,
+        lut=0.5,
+        chain=0.75,
+        carry=0.015,
+        compare=0.9,
+        multiply=2.4,
+        multiply_wide=3.6,
+        memory=1.1,
+        ternary=True,
     ),
 }
 """By name of a family or of a part that differs from its family."""

@@ -16,6 +16,7 @@ Values = NDArray[Any]
 _MEANING: dict[str, Callable[[Node, list[Values]], Values]] = {
     kinds.ADD: lambda node, x: x[0] + x[1],
     kinds.SUBTRACT: lambda node, x: x[0] - x[1],
+    kinds.TERNARY: lambda node, x: x[0] + node.parameter[0] * x[1] + node.parameter[1] * x[2],
     kinds.SHIFT_LEFT: lambda node, x: x[0] << node.parameter,
     kinds.SHIFT_RIGHT: lambda node, x: x[0] >> node.parameter,
     kinds.LOW_BITS: lambda node, x: x[0] & ((1 << node.parameter) - 1),

@@ -1,14 +1,30 @@
 """A datapath as hardware: one Amaranth expression per node, registers where the pipeline is cut."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 
 from rtl4ml.datapath import nodes as kinds
 from rtl4ml.datapath.nodes import Node, chain
 from rtl4ml.datapath.pipeline import Pipeline
+from rtl4ml.datapath.ternary_adder import add_three
 from rtl4ml.datapath.words import Datapath
 from rtl4ml.errors import ConfigurationError
+
+Observer = Callable[[Datapath, Pipeline, Mapping[str, Value]], None]
+_OBSERVER: ContextVar[Observer | None] = ContextVar("observer", default=None)
+
+
+@contextmanager
+def observed(observer: Observer) -> Iterator[None]:
+    """Meanwhile `lower` hands what it is given to the observer and builds nothing: for counting hardware."""
+    token = _OBSERVER.set(observer)
+    try:
+        yield
+    finally:
+        _OBSERVER.reset(token)
 
 
 def lower(
@@ -17,6 +33,10 @@ def lower(
     """Adds the hardware of a datapath to a module.
 
     Node 12 becomes the signal ``n12``; ``n12_3`` is its value in step 3. Registers have neither enable nor reset.
+
+    An addition whose operand is another one that nothing else uses takes it through two inverters, which cost nothing.
+    Without them Yosys would merge both into one sum of three words (its pass ``alumacc``), and so on along the tree,
+    and build that in lookup tables rather than carry chains: a sum of 16 words is then half as large again.
 
     Args:
         m: The module; its domain ``sync`` clocks the registers.
@@ -33,11 +53,17 @@ def lower(
     """
     if set(inputs) != set(datapath.inputs):
         raise ConfigurationError(f"inputs must be {sorted(datapath.inputs)}, not {sorted(inputs)}")
-    return _Lowering(datapath, pipeline, inputs, prefix).run(m)
+    if (observer := _OBSERVER.get()) is not None:
+        observer(datapath, pipeline, inputs)
+        return {name: Signal(Shape(word.bits, word.low < 0)) for name, word in datapath.outputs.items()}
+    return _Lowering(m, datapath, pipeline, inputs, prefix).run()
 
 
 class _Lowering:
-    def __init__(self, datapath: Datapath, pipeline: Pipeline, inputs: Mapping[str, Value], prefix: str) -> None:
+    def __init__(
+        self, m: Module, datapath: Datapath, pipeline: Pipeline, inputs: Mapping[str, Value], prefix: str
+    ) -> None:
+        self.m = m
         self.datapath = datapath
         self.nodes = datapath.nodes
         self.pipeline = pipeline
@@ -45,10 +71,12 @@ class _Lowering:
         self.prefix = prefix
         # The value of each node in its step and the following ones; the first is None if only registers are used.
         self.values: dict[int, list[Value | None]] = {}
+        self.users = self._count_users()
+        self.sums_of_three = 0
         self.comb: list[object] = []
         self.sync: list[object] = []
 
-    def run(self, m: Module) -> dict[str, Signal]:
+    def run(self) -> dict[str, Signal]:
         needed_at_once = self._needed_at_once()
         step, until = self.pipeline.step, self.pipeline.until
         for index, node in enumerate(self.nodes):
@@ -70,9 +98,9 @@ class _Lowering:
                 value = register
             self.values[index] = values
         outputs = {name: self._output(name, word.index) for name, word in self.datapath.outputs.items()}
-        m.d.comb += self.comb
+        self.m.d.comb += self.comb
         if self.sync:
-            m.d.sync += self.sync
+            self.m.d.sync += self.sync
         return outputs
 
     def _needed_at_once(self) -> list[bool | None]:
@@ -95,6 +123,21 @@ class _Lowering:
                 for operand in node.operands:
                     use(operand, step[index])
         return needed
+
+    def _count_users(self) -> list[int]:
+        """Per node: how many nodes and outputs use it, shifted or not."""
+        live = [False] * len(self.nodes)
+        users = [0] * len(self.nodes)
+        for word in self.datapath.outputs.values():
+            live[word.index] = True
+            users[word.index] += 1
+        for index in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[index]
+            if live[index]:
+                for operand in node.operands:
+                    live[operand] = True
+                    users[operand] += users[index] if node.kind is kinds.SHIFT_LEFT else 1
+        return users
 
     def _output(self, name: str, index: int) -> Signal:
         value = self._value(index, self.pipeline.depth)
@@ -143,22 +186,72 @@ class _Lowering:
         wired = chain(self.nodes, node).wired
         add = node.kind is kinds.ADD
         if wired == 0:
-            b = self._value(second, at)
+            b = self._addend(second, at, 0)
             if not add and self.nodes[first].kind is kinds.CONSTANT and self.nodes[first].low == 0:
                 return -b
-            a = self._value(first, at)
-            return a + b if add else a - b
+            a = self._addend(first, at, 0)
+            if add:
+                return b + a if self._is_inverted(first) else a + b
+            return a - b
         if add and kinds.trailing_zeros(self.nodes[first]) > kinds.trailing_zeros(self.nodes[second]):
             first, second = second, first
         lower = _resize(self._value(first, at), self.nodes[first].low < 0, wired)
         if wired == node.bits:
             return lower
-        upper, other = self._above(first, at, wired), self._above(second, at, wired)
+        upper, other = self._addend(first, at, wired), self._addend(second, at, wired)
         if isinstance(upper, Const) and upper.value == 0:
             # No overlap: a concatenation, or the negated upper part.
             upper = other if add else -other
             return Cat(lower, _resize(upper, self.nodes[second].low < 0 or not add, node.bits - wired))
-        return Cat(lower, upper + other if add else upper - other)
+        if add:
+            return Cat(lower, other + upper if self._is_inverted(first) else upper + other)
+        return Cat(lower, upper - other)
+
+    def _is_inverted(self, index: int) -> bool:
+        """Whether a word comes out of inverters: the second of two words takes them in, the first one feeds carries."""
+        node = self.nodes[index]
+        source = node.operands[0] if node.kind is kinds.SHIFT_LEFT else index
+        return self.nodes[source].kind is kinds.INVERT
+
+    def _ternary(self, node: Node, at: int) -> Value:
+        wired, bits = chain(self.nodes, node)
+        least = min(node.operands, key=lambda operand: kinds.trailing_zeros(self.nodes[operand]))
+        lower = _resize(self._value(least, at), self.nodes[least].low < 0, wired)
+        if not bits:
+            return lower
+        operands, inverted, units = [], [], 0
+        for operand, sign in zip(node.operands, (1, *node.parameter), strict=True):
+            source, shift = operand, 0
+            if self.nodes[operand].kind is kinds.SHIFT_LEFT:
+                source, shift = self.nodes[operand].operands[0], self.nodes[operand].parameter
+            # An inverted word enters as it was; so do the zeros below it.
+            turned = self.nodes[source].kind is kinds.INVERT and self.pipeline.step[source] == at
+            source = self.nodes[source].operands[0] if turned else source
+            value, signed = self._value(source, at), self.nodes[source].low < 0
+            below = Const((1 << shift) - 1 if turned else 0, shift)
+            above = Cat(below, _resize(value, signed, max(wired + bits - shift, 0)))
+            operands.append(above[wired : wired + bits])
+            inverted.append(turned != (sign < 0))
+            units += sign < 0
+        first, second, third = inverted
+        name = f"{self.prefix}_sum{self.sums_of_three}"
+        self.sums_of_three += 1
+        return Cat(lower, add_three(self.m, operands, (first, second, third), units, name))
+
+    def _addend(self, index: int, at: int, k: int) -> Value:
+        """Returns ``_above``, out of reach for passes that look for additions of additions."""
+        value = self._above(index, at, k)
+        node = self.nodes[index]
+        if node.kind is kinds.SHIFT_LEFT:
+            k -= node.parameter
+            index = node.operands[0]
+            node = self.nodes[index]
+        if node.kind is not kinds.ADD and node.kind is not kinds.SUBTRACT:
+            return value
+        if self.users[index] > 1 or self.pipeline.step[index] != at or chain(self.nodes, node).wired != k:
+            return value
+        inverted = ~(~value)
+        return inverted.as_signed() if value.shape().signed else inverted.as_unsigned()
 
     def _shift_right(self, node: Node, at: int) -> Value:
         return _shaped(self._above(node.operands[0], at, node.parameter), node)
@@ -255,6 +348,7 @@ _EXPRESSIONS: dict[str, Callable[[_Lowering, Node, int], Value]] = {
     kinds.INPUT: _Lowering._input,
     kinds.ADD: _Lowering._sum,
     kinds.SUBTRACT: _Lowering._sum,
+    kinds.TERNARY: _Lowering._ternary,
     kinds.SHIFT_RIGHT: _Lowering._shift_right,
     kinds.LOW_BITS: _Lowering._low,
     kinds.NARROW: _Lowering._low,

@@ -19,6 +19,7 @@ SELECT = "select"
 TABLE = "table"
 CLIP = "clip"
 NARROW = "narrow"
+TERNARY = "ternary"
 
 PROVEN = "proven"
 """Parameter of a sum or difference whose range is tighter than that of its operands gives."""
@@ -33,8 +34,8 @@ class Node(NamedTuple):
     Attributes:
         kind: One of the kinds of this module.
         operands: Indices of the operands, all smaller than the node's own.
-        parameter: Name of an input, amount of a shift, bits of ``low_bits``, values of a table, :data:`PROVEN`;
-            otherwise ``None``.
+        parameter: Name of an input, amount of a shift, bits of ``low_bits``, values of a table, signs (+1 or -1) of
+            the second and third operand of a sum of three, :data:`PROVEN`; otherwise ``None``.
         low: Least value.
         high: Greatest value; ``clip`` and ``narrow`` are defined by ``low`` and ``high``.
     """
@@ -95,6 +96,9 @@ def chain(nodes: Sequence[Node], node: Node) -> Chain:
     The low bits of ``a + b * 2**k`` and of ``a - b * 2**k`` are those of ``a``; ``b * 2**k - a`` has no such bits.
     """
     bits = range_bits(node.low, node.high)
+    if node.kind is TERNARY:
+        wired = min(_wired_of_three(nodes, node), bits)
+        return Chain(wired, bits - wired)
     first, second = (nodes[operand] for operand in node.operands)
     zeros = trailing_zeros(second)
     lower = first
@@ -105,6 +109,13 @@ def chain(nodes: Sequence[Node], node: Node) -> Chain:
     if node.kind is ADD and lower.low >= 0 and lower.high >> zeros == 0:
         return Chain(zeros, 0)
     return Chain(min(zeros, bits), max(bits - zeros, 0))
+
+
+def _wired_of_three(nodes: Sequence[Node], node: Node) -> int:
+    """Returns the low bits of a sum of three that are those of one operand, which is not subtracted."""
+    signs = (1, *node.parameter)
+    zeros = sorted((trailing_zeros(nodes[operand]), sign) for operand, sign in zip(node.operands, signs, strict=True))
+    return zeros[1][0] if zeros[0][1] > 0 else zeros[0][0]
 
 
 def trailing_zeros(node: Node) -> int:

@@ -106,6 +106,12 @@ class Datapath:
             self.nodes.append(Node(kind, operands, parameter, low, high))
         return word
 
+    def append(self, node: Node) -> Word:
+        """Returns the word of a node as it is, for copies of datapaths; its operands are nodes of this one."""
+        if node.kind is INPUT:
+            return self.input(node.parameter, node.low, node.high)
+        return self._build(*node)
+
     def input(self, name: str, low: int, high: int) -> Word:
         """Declares an input.
 

@@ -69,7 +69,12 @@ def _added_later(graph: Graph, dense: Dense, forms: Mapping[str, Form]) -> Codes
 
 
 def build_operator(
-    datapath: Datapath, graph: Graph, operator: Operator, inputs: Sequence[list[Word]], forms: Mapping[str, Form]
+    datapath: Datapath,
+    graph: Graph,
+    operator: Operator,
+    inputs: Sequence[list[Word]],
+    forms: Mapping[str, Form],
+    ternary: bool = False,
 ) -> list[Word]:
     """Add a node to a datapath, all elements side by side; its outputs get the ranges that the graph knows.
 
@@ -79,6 +84,7 @@ def build_operator(
         operator: the node.
         inputs: words of each input tensor.
         forms: of the Requantize nodes' staircases by node name.
+        ternary: whether one carry chain adds three words.
 
     Raises:
         ConfigurationError: an operator that has no datapath.
@@ -87,11 +93,11 @@ def build_operator(
     tensors = [graph.tensors[name] for name in operator.inputs]
     if isinstance(operator, Dense):
         bias, coming = operator.effective_bias(tensors[0]), _added_later(graph, operator, forms)
-        results = multiply_matrix(datapath, words, operator.weights, bias, later=coming)
+        results = multiply_matrix(datapath, words, operator.weights, bias, later=coming, ternary=ternary)
     elif isinstance(operator, Requantize):
         results = [build_form(datapath, word, forms[operator.name], row) for row, word in enumerate(words)]
     elif isinstance(operator, Conv):
-        results = build_conv(datapath, operator, tensors[0], words)
+        results = build_conv(datapath, operator, tensors[0], words, ternary)
     elif isinstance(operator, Pool):
         results = build_pool(datapath, operator, words)
     elif isinstance(operator, Gather):

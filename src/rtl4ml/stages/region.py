@@ -11,6 +11,7 @@ from rtl4ml.datapath.cost import live_nodes
 from rtl4ml.datapath.delays import Clock
 from rtl4ml.datapath.lowering import lower
 from rtl4ml.datapath.pipeline import cut_at
+from rtl4ml.datapath.ternary import with_ternary_sums
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph, Operator
@@ -73,16 +74,18 @@ class RegionStage(Stage):
         self.n_out = self.lanes_out = target.size
         self.out_shape = edge_shape(graph, target_name)
 
-        self.datapath = datapath = Datapath()
+        ternary = Clock.of(clock_mhz).delays.ternary
+        datapath = Datapath()
         words: dict[str, list[Word]] = {}
         for k, tensor in enumerate(tensors):
             ranges = zip(tensor.lows.tolist(), tensor.highs.tolist(), strict=True)
             words[tensor.name] = [datapath.input(_element(k, e), low, high) for e, (low, high) in enumerate(ranges)]
         for operator in chosen:
             inputs = [words[name] for name in operator.inputs]
-            words[operator.output] = build_operator(datapath, graph, operator, inputs, forms)
+            words[operator.output] = build_operator(datapath, graph, operator, inputs, forms, ternary)
         for index, word in enumerate(words[target_name]):
             datapath.output(f"y_{index}", word)
+        self.datapath = datapath = with_ternary_sums(datapath) if ternary else datapath
         self.multipliers = sum(datapath.nodes[index].kind is kinds.MULTIPLY for index in live_nodes(datapath))
         self.pipeline = cut_at(datapath, clock_mhz)
         depth = self.pipeline.depth

@@ -11,7 +11,9 @@ from rtl4ml.graph import Tensor
 from rtl4ml.operators import Concat, Conv, Gather, Pool, Top
 
 
-def build_conv(datapath: Datapath, conv: Conv, tensor: Tensor, words: Sequence[Word]) -> list[Word]:
+def build_conv(
+    datapath: Datapath, conv: Conv, tensor: Tensor, words: Sequence[Word], ternary: bool = False
+) -> list[Word]:
     """Add a convolution to a datapath: adders and shifts for every output pixel.
 
     A tap on padding holds the zero point, a constant, and takes no adder.
@@ -21,6 +23,7 @@ def build_conv(datapath: Datapath, conv: Conv, tensor: Tensor, words: Sequence[W
         conv: the node.
         tensor: what it reads.
         words: of that tensor, pixel by pixel.
+        ternary: whether one carry chain adds three words.
     """
     zero = spread(tensor.format.zero_point, conv.channels_in).tolist()
     offsets = conv.effective_bias(tensor)
@@ -38,7 +41,7 @@ def build_conv(datapath: Datapath, conv: Conv, tensor: Tensor, words: Sequence[W
                 for channel in inside
             ]
             outputs = slice(group * each, (group + 1) * each)
-            results += multiply_matrix(datapath, window, weights[:, outputs], offsets[outputs])
+            results += multiply_matrix(datapath, window, weights[:, outputs], offsets[outputs], ternary=ternary)
     return results
 
 

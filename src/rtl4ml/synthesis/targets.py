@@ -47,6 +47,42 @@ TARGETS: Mapping[str, Target] = {
 """AMD UltraScale+ and 7 series, Lattice ECP5 (speed grade 6, the slowest) and iCE40, as families and as parts."""
 
 
+ADDERS_FILE = "explicit_adders.v"
+ADDERS_MAP = r"""
+(* techmap_celltype = "$add $sub" *)
+module explicit_adder(A, B, Y);
+  parameter A_SIGNED = 0;
+  parameter B_SIGNED = 0;
+  parameter A_WIDTH = 1;
+  parameter B_WIDTH = 1;
+  parameter Y_WIDTH = 1;
+  parameter _TECHMAP_CELLTYPE_ = "";
+  localparam subtract = _TECHMAP_CELLTYPE_ == "$sub";
+  input [A_WIDTH-1:0] A;
+  input [B_WIDTH-1:0] B;
+  output [Y_WIDTH-1:0] Y;
+  wire [Y_WIDTH-1:0] X, CO;
+  \$alu #(.A_SIGNED(A_SIGNED), .B_SIGNED(B_SIGNED), .A_WIDTH(A_WIDTH), .B_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH))
+    alu (.A(A), .B(B), .CI(subtract), .BI(subtract), .Y(Y), .X(X), .CO(CO));
+endmodule
+"""
+"""Every addition and subtraction as an adder of its own, before Yosys' `alumacc` can merge chains of them."""
+
+ADDERS_SCRIPT = (
+    "hierarchy -top {top}",
+    "proc",
+    "flatten",
+    "opt_expr",
+    "opt_clean",
+    "opt -nodffe -nosdff",
+    "wreduce",
+    "opt_clean",
+    # Neither products nor sums of products: multiplier blocks take additions in.
+    f"techmap -map {ADDERS_FILE} t:$add t:$sub %u t:$mul %co4:+$mul,+$dff %co1 %d",
+)
+"""Commands ahead of a family's own; `{top}` stands for the top module."""
+
+
 def find_target(name: str) -> Target:
     """Target by name.
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtl4ml.cache import cached, key_of
-from rtl4ml.synthesis.targets import find_target
+from rtl4ml.datapath.ternary_adder import MACRO
+from rtl4ml.synthesis.targets import ADDERS_FILE, ADDERS_MAP, ADDERS_SCRIPT, find_target
 from rtl4ml.yosys import run_yosys, yosys_version
 
-_LUT = re.compile(r"LUT[1-6]|SB_LUT4")
+_LUT = re.compile(r"LUT[1-6](_2)?|SB_LUT4")
 _FLIP_FLOP = re.compile(r"FD[RSCP]E(_1)?|TRELLIS_FF|SB_DFF\w*")
 _CARRY = re.compile(r"CARRY[48]|CCU2C|SB_CARRY")
 _DSP = re.compile(r"DSP48E[12]|MULT(9X9|18X18)D|SB_MAC16")
@@ -96,37 +97,47 @@ class Mapped:
     netlist: str
 
 
-def synthesize(files: Mapping[str, str], top: str, target: str = "xcup") -> Resources:
+def synthesize(
+    files: Mapping[str, str], top: str, target: str = "xcup", explicit_adders: bool = False
+) -> Resources:
     """Count the cells that Verilog takes on a device family; a result that is known from before comes from the cache.
 
     Args:
         files: text by file name.
         top: name of the top module.
         target: one of `TARGETS`.
+        explicit_adders: False: the family's own script and nothing else. True: additions are mapped one by one ahead
+            of it; by itself Yosys merges chains of them and builds the sums in tables. Verilog of rtl4ml is written so
+            that this changes little.
 
     Raises:
         ConfigurationError: an unknown target.
         ToolError: Yosys cannot be loaded, or refuses the files.
     """
-    return map_cells(files, top, target).resources
+    return map_cells(files, top, target, explicit_adders).resources
 
 
-def map_cells(files: Mapping[str, str], top: str, target: str) -> Mapped:
+def map_cells(files: Mapping[str, str], top: str, target: str, explicit_adders: bool = False) -> Mapped:
     """Map Verilog to the cells of a device family; arguments and errors are those of `synthesize`."""
     found = find_target(target)
-    names = [f"source{index}.v" for index in range(len(files))]
-    reading = [f"read_verilog {name}" for name in names]
+    texts = {f"source{index}.v": text for index, text in enumerate(files.values())}
+    # Yosys finds no ternary adders by itself.
+    primitives = found.family in ("xc7", "xcup") and any(MACRO in text for text in texts.values())
+    reading = [f"read_verilog {f'-D{MACRO} ' if primitives else ''}{name}" for name in texts]
     writing = ["write_json netlist.json"] if found.placed else []
-    script = [*reading, found.mapping.format(top=top), "tee -o cells.json stat -json", *writing]
+    preparing = [command.format(top=top) for command in ADDERS_SCRIPT] if explicit_adders else []
+    script = [*reading, *preparing, found.mapping.format(top=top), "tee -o cells.json stat -json", *writing]
+    if explicit_adders:
+        texts[ADDERS_FILE] = ADDERS_MAP
 
     def build(folder: Path) -> None:
-        for name, text in zip(names, files.values(), strict=True):
+        for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
         run_yosys(script, folder)
-        for name in names:
+        for name in texts:
             (folder / name).unlink()
 
-    key = key_of([yosys_version(), *script, *files.values()])
+    key = key_of([yosys_version(), *script, *texts.values()])
     folder = cached("synthesis", key, build)
     cells = json.loads((folder / "cells.json").read_text(encoding="utf-8"))["design"].get("num_cells_by_type", {})
     netlist = (folder / "netlist.json").read_text(encoding="utf-8") if found.placed else ""
