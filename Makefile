@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test check rtl lint format clean setup
+.PHONY: demo test check rtl lint format docs clean setup
 
 demo: setup  ## the main job on the shipped jet tagger: ONNX in, verified Verilog out
 	$(BIN)/rtl4ml build examples/models/jet_tagger.onnx --output build --reuse 4 --verify --bench \
@@ -27,6 +27,9 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup  ## the documentation site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 setup: $(VENV)/.installed
 

@@ -425,7 +425,7 @@ module ternary_adder #(
     if (WIRED > 0) begin : low
       assign y[WIRED-1:0] = least[WIRED-1:0];
     end
-    three_words #(.WIDTH(W - WIRED), .INVERT(INVERT), .UNITS(COUNT == 0 ? 2'd0 : COUNT == 1 ? 2'd1 : 2'd3), .TABLE(TABLES))
+    three_words #(.WIDTH(W - WIRED), .INVERT(INVERT), .UNITS({COUNT > 1, COUNT > 0}), .TABLE(TABLES))
       adder (.a(x0[W-1:WIRED]), .b(x1[W-1:WIRED]), .c(x2[W-1:WIRED]), .y(y[W-1:WIRED]));
   endgenerate
 endmodule

@@ -195,6 +195,21 @@ def test_no_verilator(folder, monkeypatch, tmp_path):
     )
 
 
+def test_synthesize_counts_cells(design, folder, monkeypatch):
+    monkeypatch.setenv("RTL4ML_CACHE", str(folder / "cache"))
+    seen = []
+    found = design.synthesize("ice40", progress=lambda what, done, total: seen.append((done, total)))
+    assert (found.target, found.clock_mhz, found.fmax_mhz) == ("ice40", design.plan.settings.clock_mhz, None)
+    assert found.resources.lut > 0
+    assert [f"net_{stage.name}.v" for stage in found.stages] == [
+        name.replace(design.name, "net", 1) for name in design.verilog if name.count("_s")
+    ]
+    assert seen[-1][0] == seen[-1][1] == 1 + len(found.stages)
+    assert design.synthesize("ice40", stages=False).stages == ()
+    with pytest.raises(ConfigurationError, match=r"^Target must be one of xcup, .*, not 'gowin'$"):
+        design.synthesize("gowin")
+
+
 @pytest.mark.rtl
 def test_emulate_is_predict(folder):
     design = rtl4ml.compile(load(mlp(np.random.default_rng(1), [4, 3, 2]), folder), reuse=3)

@@ -7,7 +7,8 @@ The board is described by a JSON file (``$RTL4ML_BENCH``):
     timeout_cycles          of silence that end a request
     identity                32 bits that the board says of itself
     metadata                what the host's program knows of the IP
-    vectors                 name of the npz file beside it: codes and expected [frames, elements]
+    vectors                 name of the npz file beside it: codes and expected [frames, elements]; where weights are
+                            writable, load_words [words, 2] and load_expected [frames, elements]
 """
 
 import json
@@ -22,12 +23,13 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import FallingEdge, Timer, with_timeout
 
 from rtl4ml.board import link as host
-from rtl4ml.board.frames import Layout, request
+from rtl4ml.board.frames import COMMIT, Layout, load_request, request
 
 PATH = Path(os.environ["RTL4ML_BENCH"])
 BOARD = json.loads(PATH.read_text())
 with np.load(PATH.parent / BOARD["vectors"]) as _arrays:
     CODES, EXPECTED = _arrays["codes"], _arrays["expected"]
+    WORDS, LOADED = (_arrays.get(name) for name in ("load_words", "load_expected"))
 INPUT, OUTPUT = (Layout.of(BOARD["metadata"][side]) for side in ("input", "output"))
 # Fractions of a picosecond are none that a simulator knows.
 BIT_PS = round(BOARD["bit_ns"] * 1000)
@@ -223,3 +225,31 @@ async def host_program(dut):
     results, resent = await with_timeout(bridge(run)(), 1000, "ms")
     assert (results == EXPECTED).all()
     assert resent == 0
+
+
+@cocotb.test(skip=WORDS is None)
+async def weights(dut):
+    """Loaded by the host's own program; what is sent again does nothing, what is broken neither."""
+    line = await start(dut)
+    await exchange(line, 0, 1, tag=3)
+
+    def run():
+        link = host.Link(Port(line), BOARD["metadata"], timeout=60)
+        link.load(WORDS)
+        return link.run(CODES), link.resent
+
+    results, resent = await with_timeout(bridge(run)(), 10_000, "ms")
+    assert (results == LOADED).all()
+    assert resent == 0
+    # A commit once more is answered and does nothing; a word that is broken on its way is dropped.
+    spoiled = bytearray(load_request(8, *WORDS[0].tolist()))
+    spoiled[-1] ^= 1
+    await line.send(load_request(7, COMMIT, 0) + bytes(spoiled))
+    assert await with_timeout(line.answers(1, 0), 10, "ms") == [(7, b"")]
+    await line.send(load_request(9, COMMIT, 0))
+    assert await with_timeout(line.answers(1, 0), 10, "ms") == [(9, b"")]
+
+    def again():
+        return host.Link(Port(line), BOARD["metadata"], timeout=60).run(CODES[:2])
+
+    assert (await with_timeout(bridge(again)(), 1000, "ms") == LOADED[:2]).all()

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtl4ml.errors import ModelError
+from rtl4ml.errors import ConfigurationError, ModelError
 from rtl4ml.export import design_files, metadata, package
+from rtl4ml.export.ip import registers, resources
 from rtl4ml.export.ip.facts import IpFacts
 from rtl4ml.export.ip.files import ip_files
 from rtl4ml.export.names import ip_name
@@ -23,6 +24,9 @@ from rtl4ml.frontend.load import with_free_weights
 from rtl4ml.graph import Graph
 from rtl4ml.planning import settings as planning_settings
 from rtl4ml.planning import writable
+from rtl4ml.planning.estimates.model import Estimate, estimate
+from rtl4ml.planning.fit import Fit
+from rtl4ml.planning.fit import fit as find_fit
 from rtl4ml.planning.plan import Plan, plan
 from rtl4ml.report.profile import Profile
 from rtl4ml.report.profiling import profile
@@ -56,7 +60,9 @@ def compile(
     weights: str | None = None,
     clock_mhz: float | None = None,
     target: str | None = None,
+    fit: str | None = None,
     backpressure: bool | None = None,
+    style: str | Mapping[str, str] | None = None,
     name: str | None = None,
     config: str | Path | None = None,
     force: bool = False,
@@ -67,8 +73,8 @@ def compile(
     Args:
         graph: from `rtl4ml.load`.
         reuse: reuse factor of the network, or a table by layer name and kind (`{"fc1": 4, "dense": 8, "default": 16}`:
-            a name wins over a kind, a kind over the default), or the same as text, `"16,dense=8,fc1=4"`; 1 if nothing
-            says otherwise.
+            a name wins over a kind, a kind over the default), or the same as text, `"16,dense=8,fc1=4"`; "auto": the
+            smallest with which the network fits `target`, which then is a part; 1 if nothing says otherwise.
         interval: cycles from frame to frame that every layer shall keep, with the fewest multipliers; instead of a
             reuse.
         fps: frames a second instead, at `clock_mhz`.
@@ -83,7 +89,13 @@ def compile(
         clock_mhz: the clock that registers are placed for; 200 if nothing says otherwise.
         target: the device whose timing says where: a family ("ecp5", "ice40", "xc7", "xcup") or a part of it, such as
             "ecp5-25f"; of no device in particular if nothing says otherwise.
+        fit: part, such as "ecp5-25f" or "xc7z020", that the network shall fit with the shortest interval; instead of a
+            reuse or a goal. The search goes by estimates and takes seconds: see `Design.fitting`.
         backpressure: False builds the free-running pipeline; True if nothing says otherwise.
+        style: what layers with a reuse above 1 are made of: "multipliers", "digits" (hard-wired adders that take some
+            bits of every activation a cycle), "sparse" (multipliers that skip zeros) or "auto" (what is cheapest); or
+            a table by layer name and kind, or the same as text, `"auto,fc1=digits"`; multipliers if nothing says
+            otherwise.
         name: of the IP: a Verilog identifier; None: made from the file's name.
         config: TOML or YAML file with settings; arguments that are given win over it.
         force: unroll layers even when that takes minutes.
@@ -105,17 +117,19 @@ def compile(
         "weights": weights,
         "clock_mhz": clock_mhz,
         "target": target,
+        "fit": fit,
         "backpressure": backpressure,
+        "style": style,
     }
     given = {key: value for key, value in given.items() if value is not None}
     chosen = planning_settings.from_mapping(given, base)
     if chosen.weights == "writable":
         graph = with_free_weights(graph)
-    return Design(
-        graph,
-        plan(graph, chosen, force=force, progress=progress),
-        ip_name(graph.name if name is None else name, given=name is not None),
-    )
+    ip = ip_name(graph.name if name is None else name, given=name is not None)
+    if chosen.fit is None:
+        return Design(graph, plan(graph, chosen, force=force, progress=progress), ip)
+    found = find_fit(graph, chosen, chosen.fit, force=force, progress=progress)
+    return Design(graph, found.chosen.plan, ip, found)
 
 
 class Design:
@@ -125,12 +139,14 @@ class Design:
         graph: what is computed.
         plan: how: stages, latency, interval.
         name: of the IP.
+        fitting: how the plan was found, where it was to fit a part.
     """
 
-    def __init__(self, graph: Graph, plan: Plan, name: str) -> None:
+    def __init__(self, graph: Graph, plan: Plan, name: str, fitting: Fit | None = None) -> None:
         self.graph = graph
         self.plan = plan
         self.name = name
+        self.fitting = fitting
 
     # ---- Software
 
@@ -195,6 +211,27 @@ class Design:
         """All Verilog files by name, the wrapper first."""
         return design_files.verilog_files(self.graph, self.plan, self.name)
 
+    def estimate(self, target: str | None = None) -> Estimate:
+        """What the hardware takes of a device and how fast it is there, before any synthesis and in milliseconds.
+
+        Args:
+            target: a family (`"ecp5"`, `"ice40"`, `"xc7"`, `"xcup"`) or a part; None: what the design was planned for.
+
+        Raises:
+            ConfigurationError: nothing is known of the target, or there is none.
+        """
+        wanted = target or self.plan.settings.target
+        if wanted is None:
+            raise ConfigurationError(
+                "target of an estimate must be a device, not None: the design was planned for none"
+            )
+        return estimate(self.plan, wanted)
+
+    @functools.cached_property
+    def own_estimate(self) -> Estimate | None:
+        """On the device that the design was planned for; None for no device in particular."""
+        return None if self.plan.settings.target in (None, "generic") else self.estimate()
+
     @functools.cached_property
     def ports(self) -> Ports:
         """The wrapper's ports."""
@@ -240,10 +277,10 @@ class Design:
         with callback(progress, "emulate") as tell:
             return border.in_batches(self.graph, x, run, tell)
 
-    def metadata(self) -> dict[str, Any]:
-        """What `metadata.json` holds."""
+    def metadata(self, *, axi_lite: bool = False, measured: Synthesis | None = None) -> dict[str, Any]:
+        """What `metadata.json` holds; arguments as for `export`."""
         i, o = design_files.sides(self.plan)
-        return metadata.describe(
+        found = metadata.describe(
             self.graph,
             self.plan,
             self.name,
@@ -253,28 +290,48 @@ class Design:
             },
             [f"rtl/{f}" for f in self.verilog],
             {"yosys": yosys_version()},
+            registers.describe(self.name, loads=self.ports.load is not None) if axi_lite else None,
+            None if measured is None else resources.describe(measured),
         )
+        if self.own_estimate is not None:
+            found["estimate"] = self.own_estimate.describe()
+        if self.fitting is not None:
+            found["fit"] = self.fitting.describe()
+        return found
 
-    def export(self, folder: str | Path) -> Path:
+    def export(self, folder: str | Path, *, axi_lite: bool = False, measured: Synthesis | None = None) -> Path:
         """Write the IP into `folder/NAME`, whole or not at all.
+
+        Args:
+            folder: that receives the IP's folder.
+            axi_lite: add `NAME_axil`, the core behind registers (start, done, interrupt; weights, where they are
+                writable).
+            measured: from `synthesize`: what the datasheet shall say of resources.
 
         Returns:
             The IP's folder.
 
         Raises:
-            ConfigurationError: the folder cannot be written to, or holds something else.
+            ConfigurationError: the folder cannot be written to, or holds something else; registers were asked for
+                around a free-running pipeline.
             ToolError: Yosys is missing.
         """
         target = Path(folder) / self.name
         package.check_target(target)
-        others = ip_files(self._facts())
-        return package.write(target, self.verilog, self.metadata(), self.plan.folding(), others)
+        facts = self.facts(axi_lite=axi_lite, measured=measured)
+        return package.write(target, self.verilog, dict(facts.metadata), self.plan.folding(), ip_files(facts))
 
-    def _facts(self) -> IpFacts:
-        """What the files beside the Verilog are written from."""
+    def facts(self, *, axi_lite: bool = False, measured: Synthesis | None = None) -> IpFacts:
+        """What the files beside the Verilog are written from; arguments and errors as for `export`."""
+        if axi_lite and not self.plan.settings.backpressure:
+            raise ConfigurationError(
+                "Registers on AXI4-Lite must stand around AXI4-Stream, not the free-running pipeline: leave out "
+                "backpressure=False (--free-running)"
+            )
         frames = min(BENCH_FRAMES, max(4, MAX_VECTOR_CYCLES // self.plan.interval))
         codes = stimuli.draw(self.graph, frames)
-        return IpFacts(self.graph, self.metadata(), asdict(self.ports), codes, self._outputs(codes), self._outputs)
+        metadata = self.metadata(axi_lite=axi_lite, measured=measured)
+        return IpFacts(self.graph, metadata, asdict(self.ports), codes, self._outputs(codes), self._outputs)
 
     def _outputs(self, codes: Codes) -> Codes:
         return self.graph.evaluate(codes)[self.graph.output]

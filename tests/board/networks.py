@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import rtl4ml
-from rtl4ml.board.frames import ANSWER, Layout, crc8
+from rtl4ml.board.frames import ANSWER, COMMIT, LOADING, REQUEST, Layout, crc8
 from rtl4ml.board.top import identity
 from tests.frontend.build import mlp
 
@@ -28,6 +28,8 @@ class FakeBoard:
         evaluate: codes to codes.
         mangle: called with the number of the request and its bytes; gives what arrives.
         chatter: what is on the line in front of every answer.
+
+    `loaded` has the words of weights that arrived, and `committed` those that were put to use.
     """
 
     def __init__(self, metadata, evaluate, mangle=None, chatter=b""):
@@ -37,6 +39,7 @@ class FakeBoard:
         self.mangle = mangle or (lambda number, data: data)
         self.chatter = chatter
         self.requests = 0
+        self.loaded, self.committed = [], []
         self.line = bytearray()
 
     @property
@@ -53,13 +56,21 @@ class FakeBoard:
         body = data[1:-1]
         if (
             not data
-            or data[0] != 0xA5
+            or data[0] not in (REQUEST, LOADING)
             or crc8(body) != data[-1]
             or len(body) != 3 + int.from_bytes(body[1:3], "little")
         ):
             return
         tag, payload = body[0], body[3:]
-        if not payload:
+        if data[0] == LOADING:
+            if len(payload) == 8:
+                address, word = (int.from_bytes(payload[k : k + 4], "little") for k in (0, 4))
+                if address == COMMIT:
+                    self.committed, self.loaded = self.committed + self.loaded, []
+                else:
+                    self.loaded.append([address, word])
+                self.answer(tag, b"")
+        elif not payload:
             self.answer(tag, self.identity.to_bytes(4, "little") + b"\x02\x01")
         elif len(payload) == self.input.size:
             codes = self.evaluate(self.input.unpack([payload]))

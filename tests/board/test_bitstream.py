@@ -3,11 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from rtl4ml.board import bitstream
+from rtl4ml.board import bitstream, top
 from rtl4ml.board.description import find_board
 from rtl4ml.board.yowasp import Outcome, run_tool
 from rtl4ml.errors import ConfigurationError, ToolError
 from rtl4ml.synthesis.yosys import Resources
+from tests.board.networks import small
 
 BLINKY = {
     "blinky.v": """
@@ -66,6 +67,16 @@ def test_bitstreams(name, start, tmp_path, monkeypatch):
         ConfigurationError, match=r"must reach the 900 MHz of .*, but its slowest path allows .* MHz: say"
     ):
         bitstream.build(blinky(board), "blinky", replace(board, clock_mhz=900.0))
+
+
+@pytest.mark.rtl
+@needs("ice40")
+def test_a_whole_board_with_its_pll(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTL4ML_CACHE", str(tmp_path))
+    board = find_board("icebreaker")
+    built = bitstream.build(top.uart_files(small(clock_mhz=24.0, target=board.family), board), "net_board", board)
+    assert built.used["ICESTORM_PLL"] == (1, 1)
+    assert built.fmax_mhz > built.clock_mhz == 24.0
 
 
 def test_pins():

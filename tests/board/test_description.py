@@ -1,9 +1,8 @@
-import tomllib
-
 import pytest
 
 from rtl4ml import resources
 from rtl4ml.board.description import board_names, find_board
+from rtl4ml.board.pll import Ice40Pll
 from rtl4ml.cli.board import BOARD_HELP
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.synthesis.targets import find_target
@@ -33,18 +32,38 @@ def test_every_board_is_complete(name):
             assert board.processor.family in ("zynq7", "zynqmp")
 
 
-def test_the_clock_of_a_pll_is_what_its_dividers_make():
-    for path in resources.path("boards").glob("*.toml"):
-        clock = tomllib.loads(path.read_text())["clock"]
-        if pll := clock.get("pll"):
-            assert clock["out_mhz"] == clock["mhz"] * pll["feedback"] / pll["reference"]
-            assert 400 <= clock["out_mhz"] * pll["output"] <= 800  # MHz of an ECP5's oscillator
+def with_changes(path, *changes):
+    """The file of the iCEBreaker with other text in some places."""
+    text = (resources.path("boards") / "icebreaker.toml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return str(path)
 
 
 def test_a_board_of_ones_own(tmp_path):
-    mine = tmp_path / "mine.toml"
-    mine.write_text((resources.path("boards") / "icebreaker.toml").read_text().replace("12.0", "16.0"))
-    assert (find_board(str(mine)).name, find_board(str(mine)).clock_mhz) == ("mine", 16.0)
+    mine = find_board(with_changes(tmp_path / "mine.toml", ("out_mhz = 24.0", "out_mhz = 30.0"), ("= 64", "= 80")))
+    assert (mine.name, mine.pin_mhz, mine.clock_mhz) == ("mine", 12.0, 30.0)
+    assert mine.pll == Ice40Pll(1, 80, 32, 1)
+    lines = (resources.path("boards") / "icebreaker.toml").read_text().splitlines(keepends=True)
+    slow = tmp_path / "slow.toml"
+    slow.write_text("".join(line for line in lines if not line.startswith(("out_mhz", "pll"))))
+    assert (find_board(str(slow)).pll, find_board(str(slow)).clock_mhz) == (None, 12.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("out_mhz = 24.0", "out_mhz = 25.0"), "out_mhz of the board's clock must be 24, as its PLL gives, not 25"),
+        (("feedback = 64, output = 32", "feedback = 32, output = 16"), "must run at 533 to 1066 MHz, not 384"),
+        (("feedback = 64, output = 32", "feedback = 60, output = 30"), "must be a power of two, not 30"),
+        ((", filter = 1", ""), "must be complete, but lacks or misuses .*'filter'"),
+    ],
+)
+def test_plls(tmp_path, change, message):
+    with pytest.raises(ConfigurationError, match=message):
+        find_board(with_changes(tmp_path / "x.toml", change))
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,57 @@ def test_errors(codes):
         Link(FakeBoard(small().metadata(), evaluate), small().metadata(), window=5)
 
 
+def loadable(**options):
+    design = small(weights="writable")
+    board = FakeBoard(design.metadata(), evaluate, **options)
+    layer = next(operator for operator in design.graph.operators if operator.kind == "Dense")
+    words = design.weight_words({layer.name: np.roll(layer.weights, 1, axis=-1)})
+    return board, Link(board, design.metadata(), 0.02), words
+
+
+def test_weights():
+    board, found, words = loadable()
+    seen = []
+    found.load(words, lambda done, total: seen.append((done, total)))
+    assert board.committed == words.tolist()
+    assert found.resent == 0
+    assert seen[-1] == (len(words), len(words))
+
+
+def test_words_that_get_lost_are_sent_again():
+    """A request that is spoiled, and an answer."""
+
+    def mangle(number, data):
+        return data[:-1] + bytes([data[-1] ^ 1]) if number == 2 else data
+
+    board, found, words = loadable(mangle=mangle)
+    answers, silent = board.answer, [5]
+
+    def answer(tag, payload):
+        if len(board.loaded) in silent:
+            silent.clear()
+        else:
+            answers(tag, payload)
+
+    board.answer = answer
+    found.load(words)
+    assert found.resent == 2
+    assert [list(word) for word in dict.fromkeys(map(tuple, board.committed))] == words.tolist()
+
+
+def test_weights_that_cannot_be_loaded():
+    with pytest.raises(ConfigurationError, match="Weights of the board must be writable to be loaded, not fixed"):
+        linked()[1].load(np.zeros((1, 2), np.int64))
+    _, found, _ = loadable()
+    with pytest.raises(ConfigurationError, match=r"must be integers of shape \(N, 2\), not float64 of shape \(1, 2\)"):
+        found.load(np.zeros((1, 2)))
+    with pytest.raises(ConfigurationError, match=r"must be addresses below .* and data of 32 bits, not others"):
+        found.load(np.array([[1 << 31, 0]]))
+    _, found, words = loadable(mangle=lambda number, data: b"")
+    with pytest.raises(ToolError, match=r"must take a word of weights within 0\.02 s, but did not, 5 times"):
+        found.load(words)
+
+
 def test_ports(monkeypatch):
     pytest.importorskip("serial", reason="pyserial is not installed")
     with open_serial("loop://", 1_000_000, 0.01) as line:

@@ -1,7 +1,10 @@
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
+import sys
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -58,10 +61,10 @@ def fast(monkeypatch):
 
 
 @pytest.mark.parametrize("name", VIVADO)
-@pytest.mark.parametrize("argument", ["", "design"])
+@pytest.mark.parametrize(("argument", "weights"), [("", "fixed"), ("design", "fixed"), ("", "writable")])
 @pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
-def test_vivado_script_runs_with_its_commands_recorded(name, argument, tmp_path):
-    design = small(lanes=4, output_lanes=2)
+def test_vivado_script_runs_with_its_commands_recorded(name, argument, weights, tmp_path):
+    design = small(lanes=4, output_lanes=2, weights=weights)
     written = project.write(design, find_board(name), tmp_path)
     script = written.folder / "net.tcl"
     assert written.next_step == f"vivado -mode batch -source {script}"
@@ -71,12 +74,70 @@ def test_vivado_script_runs_with_its_commands_recorded(name, argument, tmp_path)
     said = done.stdout
     assert f"create_project net {written.folder / 'vivado'} -part {find_board(name).processor.part} -force" in said
     added = re.findall(r"add_files .*/(\w+\.(?:v|xdc))\n", said)
-    assert sorted(added) == sorted([*design.verilog, "net.xdc"])
+    registers = weights == "writable"
+    assert sorted(added) == sorted([*design.verilog, "net.xdc", *(["net_axil.v"] if registers else [])])
+    core = "net_axil" if registers else "net"
+    assert f"create_bd_cell -type module -reference {core} ip" in said
+    assert ("ip/s_axi\n" in said) == registers
     for pin in ("ip/aclk", "ip/aresetn", "dma/axi_resetn", "resets/ext_reset_in"):
         assert pin in said
     for nets in ("dma/M_AXIS_MM2S ip/s_axis", "ip/m_axis dma/S_AXIS_S2MM"):
         assert f"connect_bd_intf_net {nets.split()[0]}" in said or nets.split()[0] in said
     assert ("launch_runs impl_1" in said) == (argument == "")
+
+
+@pytest.mark.parametrize("weights", ["fixed", "writable"])
+def test_the_drivers_stand_beside_the_bitstream(tmp_path, monkeypatch, weights):
+    """The driver of the folder, with a stub of PYNQ's API whose hardware is the graph."""
+    design = small(lanes=4, output_lanes=2, weights=weights)
+    folder = project.write(design, find_board("pynq-z2"), tmp_path).folder
+    model = design.graph
+
+    class Channel:
+        def __init__(self, act):
+            self.act = act
+
+        def transfer(self, buffer):
+            self.buffer = buffer
+
+        def wait(self):
+            self.act(self.buffer)
+
+    class Registers(dict):
+        def start(self):
+            self["started"] = True
+
+    class Buffer(np.ndarray):
+        def flush(self):
+            pass
+
+        invalidate = freebuffer = flush
+
+    sent = []
+
+    def answer(buffer):
+        codes = sent.pop()[:, : model.input_tensor.size].view(np.int8).astype(np.int64)
+        buffer[:, : model.output_tensor.size] = model.evaluate(codes)[model.output].astype(np.uint8)
+
+    class Overlay:
+        def __init__(self, bitfile):
+            self.bitfile, self.ip = bitfile, Registers()
+            self.dma = types.SimpleNamespace(sendchannel=Channel(sent.append), recvchannel=Channel(answer))
+
+    stub = types.ModuleType("pynq")
+    stub.Overlay, stub.DefaultIP = Overlay, object
+    stub.allocate = lambda shape, dtype: np.zeros(shape, dtype).view(Buffer)
+    monkeypatch.setitem(sys.modules, "pynq", stub)
+    monkeypatch.delitem(sys.modules, "reference", raising=False)
+    spec = importlib.util.spec_from_file_location("net_pynq", folder / "net_pynq.py")
+    driver = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(driver)
+    overlay = driver.netOverlay("net.bit")
+    assert overlay.ip.get("started", False) == (weights == "writable")
+    x = np.random.default_rng(0).normal(size=(5, *model.input_shape)).astype(np.float32)
+    assert (overlay.network.predict(x) == design.predict(x)).all()
+    assert 'netOverlay("net.bit")' in driver.__doc__
+    assert (folder / "net_driver.h").is_file()
 
 
 def test_beats_that_no_dma_has(tmp_path):
@@ -112,6 +173,27 @@ def test_a_bitstream_and_its_host(fast, tmp_path, monkeypatch):
     assert (answer.codes == found.graph_codes(x)).all()
     assert (answer.values == design.predict(x)).all()
     assert (answer.resent, answer.lost) == (0, 2)
+    with pytest.raises(ConfigurationError, match="Weights of the board must be writable to be loaded, not fixed"):
+        client.run(found, "nowhere", x, stream=board, words=np.zeros((1, 2), np.int64))
+
+
+def test_a_host_loads_weights_before_it_sends(fast, tmp_path, monkeypatch):
+    monkeypatch.setattr(link, "SILENCE_MS", 0.1)
+    design = small(weights="writable")
+    written = project.write(design, find_board("icebreaker"), tmp_path)
+    found = client.read_client(written.folder / "metadata.json")
+    layer = next(operator for operator in design.graph.operators if operator.kind == "Dense")
+    new = {layer.name: np.roll(layer.weights, 1, axis=-1)}
+    words, graph = design.weight_words(new), design.with_weights(new)
+
+    def evaluate(codes):
+        assert board.committed == words.tolist()
+        return graph.evaluate(codes)[graph.output]
+
+    board = FakeBoard(found.metadata, evaluate)
+    x = np.random.default_rng(0).normal(size=(3, *graph.input_shape)).astype(np.float32)
+    answer = client.run(found, "nowhere", x, stream=board, words=words)
+    assert (answer.codes == graph.evaluate(design.encode(x))[graph.output]).all()
 
 
 def test_nothing_is_written_when_a_tool_fails(tmp_path, monkeypatch):

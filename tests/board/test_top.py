@@ -50,6 +50,7 @@ def test_every_module_has_the_name_in_front():
     text = "".join(top.uart_files(small(), find_board("ulx3s")).values())
     assert all(name.startswith("net") for name in re.findall(r"^module (\w+)", text, re.MULTILINE))
     assert "EHXPLLL" in text
+    assert "SB_PLL40_PAD" in top.uart_files(small(), find_board("icebreaker"))["net_board.v"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_bits_are_as_long_as_they_should_be(mhz, baud):
 
 def test_silence_is_a_power_of_two_of_cycles():
     board = find_board("icebreaker")
-    assert top.silence_cycles(board, 20) == 1 << 18
+    assert top.silence_cycles(board, 20) == 1 << 19
     assert 20 <= top.silence_cycles(board, 20) / board.clock_mhz / 1e3 < 40
 
 
@@ -76,5 +77,5 @@ def test_identity_is_of_network_and_layout():
 def test_errors():
     with pytest.raises(ConfigurationError, match=r"A board's design must have back-pressure, .* leave out"):
         top.uart_files(small(reuse=1, backpressure=False), find_board("icebreaker"))
-    with pytest.raises(ConfigurationError, match="baud must be 1 to a quarter of the clock of 12 MHz, not 4000000"):
-        top.uart_files(small(), replace(find_board("icebreaker"), baud=4_000_000))
+    with pytest.raises(ConfigurationError, match="baud must be 1 to a quarter of the clock of 24 MHz, not 8000000"):
+        top.uart_files(small(), replace(find_board("icebreaker"), baud=8_000_000))

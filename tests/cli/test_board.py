@@ -28,7 +28,7 @@ def model(tmp_path_factory):
 def fast(monkeypatch):
     """A bitstream out of nothing, and a line without pauses."""
     resources = Resources(1, 0, 1, 0, 0, 0, {})
-    built = Built(b"bits", "bin", {"ICESTORM_LC": (5, 10)}, resources, 20.0, 12.0, ("pins\n", "pcf"), {})
+    built = Built(b"bits", "bin", {"ICESTORM_LC": (5, 10)}, resources, 40.0, 24.0, ("pins\n", "pcf"), {})
     monkeypatch.setattr(project.bitstream, "build", lambda *_: built)
     monkeypatch.setattr(link, "SILENCE_MS", 0.1)
 
@@ -43,7 +43,7 @@ def test_a_bitstream(model, tmp_path):
     status, out, err = run("board", "icebreaker", model, "-r", 5, "-o", tmp_path)
     assert (status, err) == (0, "")
     folder = tmp_path / "net-icebreaker"
-    assert "     ICESTORM_LC:      5 of     10   50%\nclock: 20 MHz reached, 12 MHz on iCEBreaker\n" in out
+    assert "     ICESTORM_LC:      5 of     10   50%\nclock: 40 MHz reached, 24 MHz on iCEBreaker\n" in out
     assert f"written to {folder}\nnext: iceprog {folder / 'net.bin'}\nthen: rtl4ml host --port" in out
 
 
@@ -105,6 +105,20 @@ def test_host(folder, tmp_path, monkeypatch, wrong):
     assert set(shown) == {"samples", "wrong", "resent", "lost", "seconds", "values"}
     assert (shown["samples"], shown["resent"]) == (3, 0)
     assert (shown["wrong"] > 0) == bool(wrong)
+
+
+def test_host_loads_weights(folder, tmp_path):
+    arguments = ("host", folder / "metadata.json", "--port", "loop://", "--data", tmp_path / "x.npz", "--json")
+    for more, message in (
+        (("--compare",), "--compare must be left out with --load: the reference has the weights of the file"),
+        ((), f"Weights {str(tmp_path / 'w.npy')!r} must be a .npy file, but are not: "),
+    ):
+        status, out, _ = run(*arguments, "--load", tmp_path / "w.npy", *more)
+        assert status == 2
+        assert json.loads(out)["error"].startswith(message)
+    np.savez(tmp_path / "w.npz", words=np.zeros((1, 2), np.int64))
+    status, out, _ = run(*arguments, "--load", tmp_path / "w.npz")
+    assert "must be a .npy file with one array, not an archive" in json.loads(out)["error"]
 
 
 def test_host_without_a_board(tmp_path):

@@ -86,11 +86,51 @@ def test_build_for_machines(model, tmp_path):
     assert {"load", "plan", "export"} == set(found["seconds"])
 
 
+def test_build_for_a_part(model, tmp_path):
+    status, out, err = run("build", model, "-o", tmp_path, "--fit", "ecp5-25f", "--clock", "50")
+    assert (status, err) == (0, "")
+    assert "Estimate for ecp5-25f" in out
+    assert "chosen" in out
+    status, out, _ = run("build", model, "-o", tmp_path, "--reuse", "auto", "--target", "ecp5-25f", "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert found["fit"]["part"] == "ecp5-25f"
+    assert found["fit"]["estimate"] == found["estimate"]
+    status, _, err = run("build", model, "-o", tmp_path, "--reuse", "auto")
+    assert status == 2
+    assert err.startswith("rtl4ml: target of reuse auto must be the part to be fitted to")
+
+
 def test_build_options(model, tmp_path):
     found = json.loads(run("build", model, "-o", tmp_path, "-r", 5, "--lanes", 3, "--json")[1])
     assert found["plan"]["lanes"] == 3
     found = json.loads(run("build", model, "-o", tmp_path, "--free-running", "--json")[1])
     assert found["plan"]["backpressure"] is False
+
+
+def test_registers_stand_where_the_target_needs_them(model, tmp_path):
+    latencies = {}
+    for target in ("xcup", "ice40-up5k"):
+        found = json.loads(run("build", model, "-o", tmp_path, "--target", target, "--clock", 100, "--json")[1])
+        assert found["plan"]["target"] == target
+        latencies[target] = found["plan"]["latency_cycles"]
+    assert latencies["xcup"] < latencies["ice40-up5k"]
+    status, _, err = run("build", model, "-o", tmp_path, "--target", "gowin")
+    assert (status, "target must be one of generic, " in err) == (2, True)
+
+
+def test_registers_and_measured_resources(model, tmp_path):
+    arguments = ("--axi-lite", "--weights", "writable", "--measure", "ice40", "--json")
+    found = json.loads(run("build", model, "-o", tmp_path, "-r", 5, *arguments)[1])
+    assert set(found["seconds"]) == {"load", "plan", "synthesis", "export"}
+    metadata = json.loads((tmp_path / "net/metadata.json").read_text())
+    assert metadata["control"]["registers"][-1]["name"] == "commit"
+    assert (tmp_path / "net" / metadata["control"]["file"]).is_file()
+    resources = metadata["resources"]
+    assert (resources["target"], resources["fmax_mhz"]) == ("ice40", None)
+    line = next(text for text in (tmp_path / "net/README.md").read_text().splitlines() if "| Resources |" in text)
+    assert f"{resources['cells']['lut']:,} LUT" in line
+    assert "on ice40, before placement (yosys " in line
 
 
 @pytest.mark.parametrize(
@@ -128,6 +168,11 @@ ERRORS = [
     (
         ("--free-running", "--lanes", "2"),
         "lanes of a free-running pipeline must be all 6 elements of the input, not 2",
+    ),
+    (
+        ("--free-running", "--axi-lite"),
+        "Registers on AXI4-Lite must stand around AXI4-Stream, not the free-running pipeline: leave out "
+        "backpressure=False (--free-running)",
     ),
 ]
 
@@ -224,7 +269,7 @@ def test_force(model, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "solving_seconds", lambda weights: 900.0)
     status, _, err = run("build", model, "-o", tmp_path)
     assert status == 2
-    assert "unrolling it (reuse 1) takes about 15 minutes" in err
+    assert "unrolling it (reuse 1) takes about 30 minutes together with the others" in err
     assert "--force" in err
     assert run("build", model, "-o", tmp_path, "--force")[0] == 0
 

@@ -6,7 +6,9 @@ from rtl4ml.errors import ConfigurationError
 
 
 def test_delays_of_the_kinds():
-    delays = Delays(register=0.5, lut=1.0, chain=2.0, carry=0.125, compare=2.0, multiply=4.0, multiply_wide=8.0)
+    delays = Delays(
+        register=0.5, lut=1.0, table=0.5, chain=2.0, carry=0.125, compare=2.0, multiply=4.0, multiply_wide=8.0
+    )
     datapath = Datapath()
     x, y = datapath.input("x", -128, 127), datapath.input("y", 0, 255)
     wide = datapath.input("wide", 0, 2**20)

@@ -11,7 +11,9 @@ from rtl4ml.errors import ConfigurationError
 
 @pytest.mark.parametrize("period", [2.0, 4.0, 6.0, 10.0])
 @pytest.mark.parametrize("seed", range(5))
-def test_no_path_is_longer_than_the_period(make, seed, period):
+@pytest.mark.parametrize("largest", [0, module.LARGEST])
+def test_no_path_is_longer_than_the_period(make, seed, period, largest, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST", largest)
     datapath = make(seed, 200)
     pipeline = cut(datapath, period)
     arrival: dict[int, float] = {}
@@ -39,13 +41,18 @@ def test_no_path_is_longer_than_the_period(make, seed, period):
 def test_registers_are_few(make, monkeypatch):
     for seed in range(4):
         datapath = make(seed, 300)
-        pipeline = cut(datapath, 4.0)
-        assert pipeline == cut(datapath, 4.0)
+        fewest = cut(datapath, 4.0)
+        assert fewest == cut(datapath, 4.0)
         with monkeypatch.context() as patch:
+            patch.setattr(module, "LARGEST", 0)
+            moved = cut(datapath, 4.0)
+            assert moved == cut(datapath, 4.0)
             patch.setattr(module, "_ROUNDS", 0)
             earliest = cut(datapath, 4.0)
-        assert pipeline.depth == earliest.depth
-        assert register_bits(datapath, pipeline) < register_bits(datapath, earliest)
+        assert fewest.depth == moved.depth == earliest.depth
+        bits = [register_bits(datapath, pipeline) for pipeline in (fewest, moved, earliest)]
+        assert bits == sorted(bits)
+        assert bits[0] < bits[2]
 
 
 def test_wide_result_of_a_shared_word_is_computed_late():
@@ -82,6 +89,16 @@ def test_period_for_a_depth(depth):
     assert cut(datapath, 0.97 * period).depth > depth
     with pytest.raises(ConfigurationError, match=r"^depth must be 0 or more, not -1$"):
         period_for(datapath, -1)
+
+
+def test_period_for_datapaths_in_a_row():
+    short, long = Datapath(), Datapath()
+    for datapath, size in ((short, 4), (long, 64)):
+        datapath.output("y", datapath.sum([datapath.input(f"x{i}", -128, 127) for i in range(size)]))
+    period = period_for([short, long], 2)
+    depths = [cut(datapath, period).depth for datapath in (short, long)]
+    assert sum(depths) == 2
+    assert sum(cut(datapath, 0.97 * period).depth for datapath in (short, long)) > 2
 
 
 def test_nothing_to_compute():

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -121,3 +124,37 @@ def test_a_place_that_cannot_be_written_to(tmp_path, monkeypatch):
     assert message(check_target, tmp_path / "net") == (
         f"Output folder {str(tmp_path)!r} must be writable, but is not: Permission denied"
     )
+
+
+WAITS = """
+import pathlib, sys, time
+from rtl4ml.export.package import whole_folder
+with whole_folder(pathlib.Path(sys.argv[1])) as folder:
+    (folder / "half.v").write_text("half")
+    print("waiting", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_terminated_export_leaves_nothing(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", WAITS, tmp_path / "net"], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "waiting\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        child.terminate()
+        assert child.wait(30) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_handlers_of_others_stay(tmp_path):
+    def theirs(number, frame):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, theirs)
+    try:
+        with whole_folder(tmp_path / "net"):
+            assert signal.getsignal(signal.SIGTERM) is theirs
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with whole_folder(tmp_path / "other"):
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, theirs)
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -105,7 +105,11 @@ def test_the_shortest_interval_of_a_budget(graphs, name):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"latency": 3}, "latency must be at least the 6 cycles of the unrolled network, not 3"),
+        (
+            {"latency": 3},
+            "latency must be at least the 6 cycles of the unrolled network, not 3; 114.6 MHz instead of 200 MHz would "
+            "allow it",
+        ),
         (
             {"multipliers": 1},
             "multipliers must be at least 2, one a layer and those of the functions behind them, not 1",
@@ -121,6 +125,10 @@ def test_the_shortest_interval_of_a_budget(graphs, name):
 )
 def test_goals_that_cannot_be_met(graphs, settings, message):
     refused(message, graphs["tiny"], **settings)
+
+
+def test_the_clock_that_a_short_latency_needs(graphs):
+    assert planned(graphs["tiny"], latency=3, clock_mhz=114.6).latency == 3
 
 
 def test_reuses_of_single_layers_hold_beside_a_goal(graphs):

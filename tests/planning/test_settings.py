@@ -83,8 +83,8 @@ def test_a_target_says_where_registers_stand():
 
 def test_unknown_settings():
     assert message(from_mapping, {"reuse": 2, "speed": 3}) == (
-        "Setting must be one of backpressure, clock_mhz, folding, fps, interval, lanes, latency, multipliers, "
-        "output_lanes, reuse, target, weights, not 'speed'"
+        "Setting must be one of backpressure, clock_mhz, fit, folding, fps, interval, lanes, latency, multipliers, "
+        "output_lanes, reuse, style, target, weights, not 'speed'"
     )
 
 

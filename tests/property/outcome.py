@@ -67,7 +67,12 @@ def settings_for(number: int, multiplications: int, n_in: int, *, spatial: bool 
         reuse = 1
     lanes = int(random.integers(1, n_in + 1)) if random.random() < 0.4 and reuse > 1 else None
     backpressure = bool(random.random() < 0.8)
-    return {"reuse": reuse, "lanes": lanes if backpressure else None, "backpressure": backpressure}
+    # Adders for digits are solved for as unrolled ones are: not for wide layers.
+    styles = ["multipliers", "multipliers", "sparse", "digits", "auto"]
+    style = str(random.choice(styles)) if multiplications <= 600 else None
+    target = "xcup" if random.random() < 0.3 else None
+    settings = {"reuse": reuse, "lanes": lanes if backpressure else None, "backpressure": backpressure}
+    return settings | {"style": style, "target": target}
 
 
 def _multiplications(operator: Any) -> int:

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +92,16 @@ def test_probe_of_an_empty_machine(no_tools, monkeypatch):
     assert states["g++"] == ("missing", "apt-get install g++")
     assert states["make"] == ("optional", "apt-get install make")
     assert states["icarus"] == ("optional", "apt-get install iverilog")
+
+
+def test_probe_without_packages(monkeypatch):
+    def missing(name):
+        raise verilator.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(verilator, "find_verilator", lambda: verilator.Verilator(Path("v"), Path(), "5.048", False))
+    monkeypatch.setattr(verilator.importlib.metadata, "version", missing)
+    states = {status.name: (status.state, status.hint) for status in verilator.probe()}
+    assert states["pyosys"] == ("missing", "pip install pyosys")
+    # Place and route is an extra: nothing else needs it.
+    for family in ("ecp5", "ice40"):
+        assert states[f"yowasp-nextpnr-{family}"] == ("optional", 'pip install "rtl4ml[synth]"')

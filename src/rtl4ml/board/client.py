@@ -89,6 +89,7 @@ def run(
     x: ArrayLike,
     progress: Callable[[int, int], None] | None = None,
     stream: Stream | None = None,
+    words: Codes | None = None,
 ) -> Answer:
     """Send real values to a board.
 
@@ -98,8 +99,10 @@ def run(
         x: real values (N, ...) in the file's input layout.
         progress: called with results that are in and results in all.
         stream: an open line instead of the port.
+        words: weights to be loaded first, as for `Link.load`.
 
     Raises:
+        ConfigurationError: words for a board with fixed weights, or no such words.
         ModelError: another shape, or values that are not finite.
         ToolError: pyserial is missing, the port cannot be opened, or the board does not answer or is another one.
     """
@@ -113,6 +116,8 @@ def run(
         line = stream if stream is not None else stack.enter_context(open_serial(port, client.baud, READ_SECONDS))
         link = Link(line, client.metadata, patience)
         link.check()
+        if words is not None:
+            link.load(words)
         started = time.perf_counter()
         results = link.run(codes, progress)
         seconds = time.perf_counter() - started

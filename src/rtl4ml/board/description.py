@@ -7,23 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rtl4ml import resources
+from rtl4ml.board.pll import Pll, read_pll
 from rtl4ml.datapath.delays import FAMILIES
 from rtl4ml.errors import ConfigurationError
-
-
-@dataclass(frozen=True)
-class Pll:
-    """Multiplies the clock of the pin, on ECP5.
-
-    Parameters:
-        reference: what the pin's clock is divided by.
-        feedback: what the output clock is divided by before the two are compared.
-        output: what the oscillator's clock is divided by.
-    """
-
-    reference: int
-    feedback: int
-    output: int
+from rtl4ml.synthesis.targets import find_target
 
 
 @dataclass(frozen=True)
@@ -142,7 +129,8 @@ def _board(name: str, table: Mapping[str, Any]) -> Board:
             )
             return Board(**common, processor=processor)
         case "open":
-            pll = Pll(**clock["pll"]) if "pll" in clock else None
+            family = find_target(table["target"]).family
+            pll = read_pll(clock["pll"], family, mhz, float(clock["out_mhz"])) if "pll" in clock else None
             uart, reset, leds = table["uart"], table["reset"], table["leds"]
             constants = {key: (value["pin"], value["level"]) for key, value in table.get("constants", {}).items()}
             pins = Pins(

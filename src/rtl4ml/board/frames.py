@@ -8,8 +8,10 @@ import numpy as np
 
 from rtl4ml.formats import Codes
 
-REQUEST, ANSWER = 0xA5, 0x5A
+REQUEST, LOADING, ANSWER = 0xA5, 0xA6, 0x5A
 IDENTITY_BYTES = 6
+COMMIT = 1 << 31
+"""An address that puts loaded weights to use."""
 
 
 def _table() -> bytes:
@@ -36,10 +38,15 @@ def crc8(data: bytes) -> int:
     return check
 
 
-def request(tag: int, payload: bytes) -> bytes:
-    """Bytes of a request."""
+def request(tag: int, payload: bytes, begin: int = REQUEST) -> bytes:
+    """Bytes of a request, which begins with `REQUEST` or `LOADING`."""
     body = bytes([tag]) + len(payload).to_bytes(2, "little") + payload
-    return bytes([REQUEST]) + body + bytes([crc8(body)])
+    return bytes([begin]) + body + bytes([crc8(body)])
+
+
+def load_request(tag: int, address: int, word: int) -> bytes:
+    """Bytes of a request that loads a word of weights, or with `COMMIT` puts the loaded ones to use."""
+    return request(tag, address.to_bytes(4, "little") + word.to_bytes(4, "little"), LOADING)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rtl4ml.board.frames import IDENTITY_BYTES, Answers, Layout, request
+from rtl4ml.board.frames import COMMIT, IDENTITY_BYTES, Answers, Layout, load_request, request
 from rtl4ml.board.top import SILENCE_MS, identity
 from rtl4ml.errors import ConfigurationError, ToolError
 from rtl4ml.formats import Codes
@@ -89,7 +89,8 @@ class Link:
         self._metadata = metadata
         self._timeout = timeout
         self._window = window
-        self._answers = Answers({self._output.size, IDENTITY_BYTES})
+        loads = {0} if metadata["weight_port"] is not None else set()
+        self._answers = Answers({self._output.size, IDENTITY_BYTES} | loads)
         self._tag = 0
         self.resent = 0
         """Requests that were sent again."""
@@ -173,6 +174,42 @@ class Link:
         if not frames:
             return np.zeros((0, self._output.elements), np.int64)
         return self._output.unpack([result for result in results if result is not None])
+
+    def load(self, words: Codes, progress: Callable[[int, int], None] | None = None) -> None:
+        """Load weights and put them to use for the samples that are sent later.
+
+        Args:
+            words: int64 (writes, 2), address and data, as `Design.weight_words` gives them.
+            progress: called with words that are loaded and words in all.
+
+        Raises:
+            ConfigurationError: the board's weights are fixed, or the words are no such array.
+            ToolError: the board does not answer any more.
+        """
+        if self._metadata["weight_port"] is None:
+            raise ConfigurationError("Weights of the board must be writable to be loaded, not fixed")
+        highest = 1 << self._metadata["weight_port"]["address_bits"], 1 << 32
+        if words.ndim != 2 or words.shape[1] != 2 or words.dtype.kind not in "iu":
+            raise ConfigurationError(
+                f"Words must be integers of shape (N, 2), not {words.dtype} of shape {words.shape}"
+            )
+        if np.any(words < 0) or np.any(words >= highest):
+            raise ConfigurationError(f"Words must be addresses below {highest[0]} and data of 32 bits, not others")
+        for index, (address, word) in enumerate([*words.tolist(), (COMMIT, 0)]):
+            self._load(address, word)
+            if progress is not None:
+                progress(index, len(words))
+
+    def _load(self, address: int, word: int) -> None:
+        for attempt in range(ATTEMPTS):
+            self._tag = (self._tag + 1) % 256
+            tag = self._tag
+            self.resent += attempt > 0
+            self._stream.write(load_request(tag, address, word))
+            if any(found == tag and not payload for found, payload in self._receive({tag})):
+                return
+            self._settle()
+        raise ToolError(f"Board must take a word of weights within {self._timeout:g} s, but did not, {ATTEMPTS} times")
 
     def _again(self, waiting: deque[int], samples: list[int]) -> None:
         waiting.extendleft(reversed(samples))

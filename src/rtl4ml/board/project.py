@@ -13,6 +13,7 @@ from rtl4ml.board.bitstream import Built
 from rtl4ml.board.description import Board
 from rtl4ml.design import Design
 from rtl4ml.errors import ConfigurationError
+from rtl4ml.export.ip.files import driver_files, model_files, registers_verilog
 from rtl4ml.export.package import check_target, whole_folder
 from rtl4ml.export.templates import render
 
@@ -38,7 +39,7 @@ class Project:
 def write(
     design: Design, board: Board, output: Path, seed: int = 1, progress: Callable[[str], None] | None = None
 ) -> Project:
-    """Write `output/NAME-BOARD`: Verilog, constraints, bitstream or Vivado's script, metadata and graph for the host.
+    """Write `output/NAME-BOARD`: Verilog, constraints, bitstream or Vivado's script, metadata, graph and drivers.
 
     Args:
         design: the network.
@@ -83,8 +84,7 @@ def _files(
         case "node":
             return _verilog(top.node_files(design)), None, f"instantiate {name}_node"
         case "vivado":
-            texts = vivado_files(design, board)
-            files = {**_verilog(design.verilog), **{file: text.encode() for file, text in texts.items()}}
+            files = {file: text.encode() for file, text in vivado_files(design, board).items()}
             return files, None, f"vivado -mode batch -source {target / f'{name}.tcl'}"
     verilog = top.uart_files(design, board)
     built = bitstream.build(verilog, f"{name}_board", board, seed, progress)
@@ -98,14 +98,16 @@ def _verilog(files: dict[str, str]) -> dict[str, bytes]:
 
 
 def vivado_files(design: Design, board: Board) -> dict[str, str]:
-    """Vivado's script and constraints by file name.
+    """All of a Vivado project by file name: Verilog, script, constraints, drivers and the model that they use.
+
+    Weights that are writable come with the core's registers, through which the driver loads them.
 
     Raises:
         ConfigurationError: a free-running design, or beats that no DMA has.
     """
     top.check(design)
     assert board.processor is not None
-    widths = {}
+    name, widths = design.name, {}
     for key, port, option in (("in_bits", design.ports.i, "--lanes"), ("out_bits", design.ports.o, "--output-lanes")):
         widths[key] = port.lanes * port.slot
         if widths[key] not in DMA_BITS:
@@ -113,13 +115,24 @@ def vivado_files(design: Design, board: Board) -> dict[str, str]:
                 f"Beats of a DMA must have {', '.join(map(str, DMA_BITS[:-1]))} or {DMA_BITS[-1]} bits, not "
                 f"{widths[key]}: {port.lanes} elements of {port.slot}; say another {option}"
             )
+    facts = design.facts(axi_lite=design.ports.load is not None)
+    verilog = {f"rtl/{file}": text for file, text in design.verilog.items()}
+    if facts.control:
+        verilog[f"rtl/{name}_axil.v"] = registers_verilog(facts)
     variables: dict[str, Any] = {
-        "name": design.name,
+        "name": name,
         "version": rtl4ml.__version__,
         "title": board.title,
         "clock_mhz": board.clock_mhz,
-        "files": [f"rtl/{file}" for file in design.verilog],
+        "files": list(verilog),
+        "control": facts.control,
         **board.processor.__dict__,
         **widths,
     }
-    return {f"{design.name}.{kind}": render(f"block_design.{kind}.j2", **variables) for kind in ("tcl", "xdc")}
+    return {
+        **verilog,
+        **{f"{name}.{kind}": render(f"block_design.{kind}.j2", **variables) for kind in ("tcl", "xdc")},
+        # PYNQ wants them beside the bitstream, which the script puts here too.
+        **driver_files(facts, bitfile=f"{name}.bit", dma="dma", block="ip"),
+        **model_files(facts),
+    }

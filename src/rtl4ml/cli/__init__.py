@@ -1,4 +1,4 @@
-"""The command line: inspect, profile, build, verify, synth, board, host, doctor."""
+"""The command line: inspect, profile, build, verify, synth, sweep, board, host, doctor."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ import rtl4ml
 from rtl4ml.cli.board import board, host
 from rtl4ml.cli.hardware import build, verify
 from rtl4ml.cli.network import inspect, profile
+from rtl4ml.cli.sweep import sweep
 from rtl4ml.cli.synthesis import synth
 from rtl4ml.cli.tools import doctor
 
@@ -18,7 +19,7 @@ app = typer.Typer(
     help="Quantized ONNX networks to Verilog, bit-exact and cycle-exact.",
 )
 
-for _command in (inspect, profile, build, verify, synth, board, host, doctor):
+for _command in (inspect, profile, build, verify, synth, sweep, board, host, doctor):
     app.command()(_command)
 
 

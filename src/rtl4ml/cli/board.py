@@ -32,11 +32,14 @@ from rtl4ml.cli.options import (
     ReuseOption,
     SamplesOption,
     ShapeOption,
+    StyleOption,
     WeightsOption,
     errors,
     parse_shape,
 )
 from rtl4ml.design import Design
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.formats import Codes
 from rtl4ml.frontend.load import load
 from rtl4ml.report import console
 from rtl4ml.report.progress import bars
@@ -56,6 +59,7 @@ def board(
         "build"
     ),
     reuse: ReuseOption = None,
+    style: StyleOption = None,
     interval: IntervalOption = None,
     fps: FpsOption = None,
     latency: LatencyOption = None,
@@ -97,6 +101,7 @@ def board(
                 force,
                 show,
                 found.family,
+                style,
             )
             simulated = None
             if verify:
@@ -161,15 +166,20 @@ def host(
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with the reference; status 1 if a code differs.")
     ] = False,
+    load: Annotated[
+        Path | None,
+        typer.Option("--load", help=".npy file with weights to be loaded first, as Design.weight_words gives them."),
+    ] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Write codes and values into a .npz file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send samples to a board, and print what it makes of them."""
     with errors(as_json):
         board = client.read_client(metadata, baud)
+        words = None if load is None else _words(load, compare=compare)
         x, _ = read_samples(data, board.graph.input_shape, divide, labels=False)
         with bars() as show:
-            answer = client.run(board, port, x[:samples], lambda done, total: show("samples", done, total))
+            answer = client.run(board, port, x[:samples], lambda done, total: show("samples", done, total), words=words)
         wrong = int(np.sum(np.any(answer.codes != board.graph_codes(x[:samples]), axis=1))) if compare else None
         if save is not None:
             with save.open("wb") as file:
@@ -186,3 +196,21 @@ def host(
                 print(f"compared with the reference: {wrong} wrong")
         if wrong:
             raise typer.Exit(1)
+
+
+def _words(path: Path, *, compare: bool) -> Codes:
+    """Weights from a file.
+
+    Raises:
+        ConfigurationError: it is none of NumPy's, or results were to be compared: the reference has other weights.
+    """
+    if compare:
+        raise ConfigurationError("--compare must be left out with --load: the reference has the weights of the file")
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"Weights {str(path)!r} must be a .npy file, but are not: {error}") from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise ConfigurationError(f"Weights {str(path)!r} must be a .npy file with one array, not an archive")
+    return found

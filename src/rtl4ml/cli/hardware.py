@@ -10,6 +10,7 @@ import typer
 
 from rtl4ml.cli.options import (
     ArgmaxOption,
+    AxiLiteOption,
     BenchOption,
     ChainsOption,
     ClockOption,
@@ -17,6 +18,7 @@ from rtl4ml.cli.options import (
     DataOption,
     DeviceOption,
     DivideOption,
+    FitOption,
     ForceOption,
     FormatOption,
     FpsOption,
@@ -26,6 +28,7 @@ from rtl4ml.cli.options import (
     LabelsOption,
     LanesOption,
     LatencyOption,
+    MeasureOption,
     ModelArgument,
     MultipliersOption,
     NameOption,
@@ -33,6 +36,7 @@ from rtl4ml.cli.options import (
     ReuseOption,
     SamplesOption,
     ShapeOption,
+    StyleOption,
     WeightsOption,
     errors,
     parse_shape,
@@ -40,8 +44,9 @@ from rtl4ml.cli.options import (
 from rtl4ml.design import Design, compile
 from rtl4ml.frontend.load import load
 from rtl4ml.graph import Graph
-from rtl4ml.planning.settings import parse_reuse
+from rtl4ml.planning.settings import AUTO, parse_reuse
 from rtl4ml.report import console
+from rtl4ml.report.estimate_table import estimate_table
 from rtl4ml.report.progress import bars
 from rtl4ml.report.samples import read_samples
 from rtl4ml.report.verification import Verification
@@ -61,10 +66,14 @@ def design_of(
     force: bool,
     show: Callable[[str, int, int], None],
     target: str | None = None,
+    style: str | None = None,
+    fit: str | None = None,
 ) -> Design:
     """A graph's design from the options of the command line."""
     settings: dict[str, Any] = {}
-    if reuse is not None:
+    if reuse == AUTO:
+        settings["reuse"] = AUTO
+    elif reuse is not None:
         network, layers = parse_reuse(reuse)
         settings["reuse"] = {**layers, **({} if network is None else {"default": network})}
     settings.update({goal: value for goal, value in goals.items() if value is not None})
@@ -78,6 +87,10 @@ def design_of(
         settings["clock_mhz"] = clock
     if target is not None:
         settings["target"] = target
+    if style is not None:
+        settings["style"] = style
+    if fit is not None:
+        settings["fit"] = fit
     if free_running:
         settings["backpressure"] = False
     return compile(
@@ -109,6 +122,7 @@ def build(
         "build"
     ),
     reuse: ReuseOption = None,
+    style: StyleOption = None,
     interval: IntervalOption = None,
     fps: FpsOption = None,
     latency: LatencyOption = None,
@@ -118,6 +132,7 @@ def build(
     weights: WeightsOption = None,
     clock: ClockOption = None,
     target: DeviceOption = None,
+    fit: FitOption = None,
     free_running: FreeOption = False,
     name: NameOption = None,
     input_format: FormatOption = None,
@@ -126,6 +141,8 @@ def build(
     argmax: ArgmaxOption = False,
     config: ConfigOption = None,
     force: ForceOption = False,
+    axi_lite: AxiLiteOption = False,
+    measure: MeasureOption = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Run the Verilog against the reference and the reference against the file.")
     ] = False,
@@ -159,11 +176,17 @@ def build(
                 force,
                 show,
                 target,
+                style,
+                fit,
             )
             seconds["plan"] = time.perf_counter() - started
             started = time.perf_counter()
+            measured = None if measure is None else design.synthesize(measure, stages=False, progress=show)
+            if measured is not None:
+                seconds["synthesis"] = time.perf_counter() - started
+                started = time.perf_counter()
             show("writing Verilog", 0, 1)
-            folder = design.export(output)
+            folder = design.export(output, axi_lite=axi_lite, measured=measured)
             seconds["export"] = time.perf_counter() - started
             result = verified(design, data, labels, divide, samples, bench, show) if verify or bench or data else None
         if as_json:
@@ -171,6 +194,8 @@ def build(
         else:
             out = console.console()
             out.print(console.plan_table(design.plan))
+            if design.own_estimate is not None:
+                out.print(estimate_table(design.own_estimate, design.fitting))
             out.print(f"written to {folder}", highlight=False, markup=False, soft_wrap=True)
             out.print(console.seconds_line(seconds))
             if result is not None:
@@ -182,10 +207,12 @@ def build(
 def _summary(
     design: Design, folder: Path | None, seconds: dict[str, float], result: Verification | None
 ) -> dict[str, Any]:
+    found = {"estimate": design.own_estimate, "fit": design.fitting}
     return {
         "name": design.name,
         "folder": None if folder is None else str(folder),
         "plan": design.plan.describe(),
+        **{what: value.describe() for what, value in found.items() if value is not None},
         "seconds": {step: round(taken, 3) for step, taken in seconds.items()},
         "verification": None if result is None else result.describe(),
     }
@@ -194,6 +221,7 @@ def _summary(
 def verify(
     model: ModelArgument,
     reuse: ReuseOption = None,
+    style: StyleOption = None,
     interval: IntervalOption = None,
     fps: FpsOption = None,
     latency: LatencyOption = None,
@@ -203,6 +231,7 @@ def verify(
     weights: WeightsOption = None,
     clock: ClockOption = None,
     target: DeviceOption = None,
+    fit: FitOption = None,
     free_running: FreeOption = False,
     input_format: FormatOption = None,
     input_shape: ShapeOption = None,
@@ -237,6 +266,8 @@ def verify(
                 force,
                 show,
                 target,
+                style,
+                fit,
             )
             seconds = {"load and plan": time.perf_counter() - started}
             result = verified(design, data, labels, divide, samples, bench, show)

@@ -17,8 +17,18 @@ ReuseOption = Annotated[
     typer.Option(
         "--reuse",
         "-r",
-        help="Reuse factor: 8, per layer fc1=4, per kind dense=16; several with commas.",
+        help="Reuse factor: 8, per layer fc1=4, per kind dense=16; several with commas; auto: as --fit with --target.",
         show_default="1",
+    ),
+]
+StyleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--style",
+        help="What layers with a reuse above 1 are made of: multipliers, sparse (that skip zero weights), digits "
+        "(adders that take some bits of every activation a cycle), or auto, the cheapest; per layer fc1=digits, per "
+        "kind conv=auto; several with commas.",
+        show_default="multipliers",
     ),
 ]
 IntervalOption = Annotated[
@@ -56,6 +66,14 @@ DeviceOption = Annotated[
         "-t",
         help="Device whose timing says where registers stand: ecp5, ice40, xc7, xcup, or a part such as ecp5-25f.",
         show_default="none in particular",
+    ),
+]
+FitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fit",
+        help="Part that the network shall fit with the shortest interval: ecp5-25f, ice40-up5k, xc7z020, xczu3eg, ...",
+        show_default=False,
     ),
 ]
 FreeOption = Annotated[bool, typer.Option("--free-running", help="No back-pressure: the pipeline of triggers.")]
@@ -101,6 +119,21 @@ SamplesOption = Annotated[
         min=2,
         help="Stimuli to draw without --data; or how many of its samples to take.",
         show_default="1000, or all of the data",
+    ),
+]
+AxiLiteOption = Annotated[
+    bool,
+    typer.Option(
+        "--axi-lite",
+        help="Add NAME_axil, the core behind registers on AXI4-Lite: start, done, interrupt; with --weights writable, "
+        "weights too.",
+    ),
+]
+MeasureOption = Annotated[
+    str | None,
+    typer.Option(
+        "--measure",
+        help="Synthesize for this device first, as rtl4ml synth does, and put cells and clock into the datasheet.",
     ),
 ]
 BenchOption = Annotated[

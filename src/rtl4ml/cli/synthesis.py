@@ -26,6 +26,7 @@ from rtl4ml.cli.options import (
     OutputLanesOption,
     ReuseOption,
     ShapeOption,
+    StyleOption,
     WeightsOption,
     errors,
     parse_shape,
@@ -51,6 +52,7 @@ def synth(
     seeds: SeedsOption = 1,
     jobs: JobsOption = None,
     reuse: ReuseOption = None,
+    style: StyleOption = None,
     interval: IntervalOption = None,
     fps: FpsOption = None,
     latency: LatencyOption = None,
@@ -89,6 +91,7 @@ def synth(
                 force,
                 show,
                 target,
+                style,
             )
             show("writing Verilog", 0, 1)
             _ = design.verilog

@@ -8,6 +8,7 @@ from rtl4ml.cmvm.search import MAX_TRIES, MAX_WORK, TILE_WORK, WORK_OF_PAIR
 
 _SECONDS_PER_PAIR = 1.5e-7
 _SECONDS_PER_DIGIT = 2e-5
+_SECONDS_TO_BUILD_DIGIT = 1e-3
 
 
 def seconds(matrix: ArrayLike) -> float:
@@ -27,3 +28,15 @@ def seconds(matrix: ArrayLike) -> float:
     touched /= max(1.0, touched / TILE_WORK)
     tries = max(1.0, min(MAX_TRIES, MAX_WORK / max(touched, 1.0)))
     return tries * touched * _SECONDS_PER_PAIR + float(counts.sum()) * _SECONDS_PER_DIGIT
+
+
+def building_seconds(matrix: ArrayLike) -> float:
+    """Returns roughly how long datapath, pipeline and Verilog of a matrix take once it is solved.
+
+    Args:
+        matrix: Integers of shape (n, m).
+
+    Returns:
+        Seconds.
+    """
+    return float(digit_counts(np.asarray(matrix, np.int64)).sum()) * _SECONDS_TO_BUILD_DIGIT

@@ -1,5 +1,6 @@
 """A constant matrix times a vector of words, with additions and shifts only."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -134,6 +135,16 @@ def _normalised(column: NDArray[np.int64]) -> tuple[bytes, int, int]:
     return ((column >> shift) * sign).tobytes(), shift, sign
 
 
+@functools.lru_cache(maxsize=64)
+def _solution(
+    matrix: bytes, shape: tuple[int, int], middles: bytes, widths: bytes, levels: tuple[int, ...] | None, ternary: bool
+) -> Solution:
+    """Searches once for the kernel of a convolution that stands in many places."""
+    lows, highs = ((np.frombuffer(middles, np.int64) + sign * np.frombuffer(widths, np.int64)) >> 1 for sign in (-1, 1))
+    bounds = None if levels is None else np.array(levels, np.int64)
+    return search(np.frombuffer(matrix, np.int64).reshape(shape), Bounds(lows, highs), bounds, ternary)
+
+
 def _sums(
     datapath: Datapath,
     inputs: list[Word],
@@ -146,7 +157,9 @@ def _sums(
     if not matrix.size:
         return []
     bounds = Bounds(np.array([word.low for word in inputs]), np.array([word.high for word in inputs]))
-    solution = search(matrix, bounds, levels, ternary)
+    matrix = np.ascontiguousarray(matrix)
+    ranges = bounds.middles.tobytes(), bounds.widths.tobytes()
+    solution = _solution(matrix.tobytes(), matrix.shape, *ranges, None if levels is None else tuple(levels), ternary)
     handles = list(inputs)
     for row in solution.rows[len(inputs) :].tolist():
         operation = datapath.add if row[patterns.SIGN] > 0 else datapath.subtract

@@ -78,9 +78,12 @@ class _Lowering:
 
     def run(self) -> dict[str, Signal]:
         needed_at_once = self._needed_at_once()
-        step, until = self.pipeline.step, self.pipeline.until
+        step, until = self.pipeline.step, self._last_uses()
         for index, node in enumerate(self.nodes):
             if needed_at_once[index] is None or node.kind is kinds.CONSTANT or node.kind is kinds.SHIFT_LEFT:
+                continue
+            if node.kind is kinds.INVERT:
+                self.values[index] = [self._expression(node, at) for at in range(step[index], until[index] + 1)]
                 continue
             value = self._expression(node, step[index])
             shape = Shape(node.bits, node.low < 0)
@@ -102,6 +105,17 @@ class _Lowering:
         if self.sync:
             self.m.d.sync += self.sync
         return outputs
+
+    def _last_uses(self) -> list[int]:
+        """Per node: the last step of its value. Registers hold what is inverted: behind them inverters are free."""
+        until = list(self.pipeline.until)
+        for index in range(len(self.nodes) - 1, -1, -1):
+            if self.nodes[index].kind is kinds.INVERT:
+                (operand,) = self.nodes[index].operands
+                if self.nodes[operand].kind is kinds.SHIFT_LEFT:
+                    (operand,) = self.nodes[operand].operands
+                until[operand] = max(until[operand], until[index])
+        return until
 
     def _needed_at_once(self) -> list[bool | None]:
         """Per node: whether it is used in its own step; None if nothing uses it at all."""

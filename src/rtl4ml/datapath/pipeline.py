@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rtl4ml.datapath import nodes as kinds
 from rtl4ml.datapath.delays import GENERIC, Clock, Delays
+from rtl4ml.datapath.retiming import LARGEST, Circuit, fewest_registers
 from rtl4ml.datapath.words import Datapath
 from rtl4ml.errors import ConfigurationError
 
@@ -30,8 +31,10 @@ class Pipeline:
 def cut(datapath: Datapath, period_ns: float, delays: Delays = GENERIC) -> Pipeline:
     """Assigns every node to a pipeline step such that no path between registers is longer than the clock period.
 
-    First every node is computed as early as it can be, which gives the least depth. Then nodes move later or earlier,
-    one at a time, where that saves register bits. A single node that is longer than the period gets a step of its own.
+    The depth is the least there is. At that depth the registers have the fewest bits of all cuts: see
+    :mod:`rtl4ml.datapath.retiming`. In datapaths of more nodes than that takes, nodes start as early as they can and
+    move later or earlier, one at a time, where that saves register bits. A single node that is longer than the period
+    gets a step of its own.
 
     Args:
         datapath: The datapath; it is not changed.
@@ -46,14 +49,14 @@ def cut(datapath: Datapath, period_ns: float, delays: Delays = GENERIC) -> Pipel
     return _Cutter(datapath, period_ns - delays.register, delays).run()
 
 
-def period_for(datapath: Datapath, depth: int, delays: Delays = GENERIC) -> float:
+def period_for(datapath: Datapath | Sequence[Datapath], depth: int, delays: Delays = GENERIC) -> float:
     """Returns a clock period in ns for which :func:`cut` makes at most ``depth`` register levels: nearly the shortest.
 
     The period is the same for the same arguments; it is within 1 % of the shortest one.
 
     Args:
-        datapath: The datapath; it is not changed.
-        depth: Register levels allowed, 0 or more.
+        datapath: The datapath, or several that follow each other; none is changed.
+        depth: Register levels allowed in all of them together, 0 or more.
         delays: Timing model.
 
     Raises:
@@ -62,12 +65,16 @@ def period_for(datapath: Datapath, depth: int, delays: Delays = GENERIC) -> floa
     if depth < 0:
         raise ConfigurationError(f"depth must be 0 or more, not {depth}")
     short, long = delays.register, delays.register + 1.0
-    cutter = _Cutter(datapath, 0.0, delays)
-    while cutter.least_depth(long - delays.register) > depth:
+    cutters = [_Cutter(one, 0.0, delays) for one in ([datapath] if isinstance(datapath, Datapath) else datapath)]
+
+    def least_depth(period: float) -> int:
+        return sum(cutter.least_depth(period - delays.register) for cutter in cutters)
+
+    while least_depth(long) > depth:
         short, long = long, 2 * long
     while long - short > 0.01 * long:
         middle = (short + long) / 2
-        if cutter.least_depth(middle - delays.register) > depth:
+        if least_depth(middle) > depth:
             short = middle
         else:
             long = middle
@@ -117,7 +124,15 @@ class _Cutter:
         for index in self.order:
             self._earliest(index)
         self.depth = max((self.step[index] for index in self.outputs), default=0)
-        if self.depth:
+        if self.depth and len(self.order) <= LARGEST:
+            inputs = frozenset(index for index in self.order if self.nodes[index].kind is kinds.INPUT)
+            outputs = frozenset(self.outputs)
+            circuit = Circuit(
+                self.order, self.operands, self.bits, self.delay, inputs, outputs, self.budget, self.depth
+            )
+            for index, step in fewest_registers(circuit).items():
+                self.step[index] = step
+        elif self.depth:
             # How many uses a node has in each step; an output is used in the last one.
             self.counts = [[0] * (self.depth + 1) for _ in self.nodes]
             for index in self.outputs:

@@ -15,7 +15,7 @@ from rtl4ml.graph import Graph
 from rtl4ml.hdl.weight_control import WeightControl
 from rtl4ml.planning import writable
 from rtl4ml.planning.building import StagePlan
-from rtl4ml.planning.description import tile_words
+from rtl4ml.planning.description import digit_words, tile_words
 from rtl4ml.planning.plan import Plan
 from rtl4ml.stages.lanes import LanesStage
 
@@ -64,7 +64,9 @@ def _comment(graph: Graph, planned: StagePlan) -> str:
         return f"{stage.n_out} elements, {stage.lanes_in} a beat in, {stage.lanes_out} a beat out"
     what = (
         f"one datapath, {stage.multipliers or 'no'} multipliers"
-        if planned.tile is None
+        if planned.tile is None and not planned.digits
+        else f"adders that take {digit_words(planned.digits)}, {stage.multipliers or 'no'} multipliers"
+        if planned.digits
         else f"tile of {tile_words(planned.tile)}, {stage.multipliers} multipliers, reuse {planned.reuse}"
     )
     nodes = " -> ".join(stage.operators)

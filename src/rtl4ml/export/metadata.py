@@ -58,6 +58,8 @@ def describe(
     sides: Mapping[str, Mapping[str, Any]],
     files: list[str],
     tools: Mapping[str, str],
+    control: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The metadata as plain types.
 
@@ -68,6 +70,8 @@ def describe(
         sides: `input` and `output`: lanes, bits, signed, slot, coding ("integer" or "bipolar").
         files: Verilog files, top first, relative to the IP's folder.
         tools: versions of the tools that wrote it.
+        control: registers on AXI4-Lite; None where nobody asked for them.
+        resources: what a synthesis measured; None where none was asked for.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -93,6 +97,8 @@ def describe(
             "file_input_shape": list(graph.input_shape),
             "file_output_shape": list(graph.output_shape),
         },
+        "resources": None if resources is None else dict(resources),
+        "control": None if control is None else dict(control),
         "weight_port": writable.describe(graph, plan),
         "plan": plan.describe(),
     }

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,27 +38,51 @@ def check_target(target: Path) -> None:
 
 
 @contextmanager
+def _termination_unwinds() -> Iterator[None]:
+    """SIGTERM raises SystemExit meanwhile, as Ctrl-C raises KeyboardInterrupt: half-written things can be cleared away.
+
+    Only where the signal would end the process at once, and in the main thread: other handlers stay.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def unwind(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """A new folder to write into: takes the place of `target` when the block ends well, and vanishes when it does not.
+
+    That holds for Ctrl-C and SIGTERM too.
 
     Raises:
         ConfigurationError: the place cannot be written to, or holds something that is no exported IP.
     """
     check_target(target)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    old = aside.with_name(f"{aside.name}.old")
-    try:
-        aside.chmod(0o755)
-        yield aside
-        if target.exists():
-            os.replace(target, old)
-        os.replace(aside, target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        if old.exists() and not target.exists():
-            os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    with _termination_unwinds():
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        old = aside.with_name(f"{aside.name}.old")
+        try:
+            aside.chmod(0o755)
+            yield aside
+            if target.exists():
+                os.replace(target, old)
+            os.replace(aside, target)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            if old.exists() and not target.exists():
+                os.replace(old, target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 FOLDING_COMMENT = """# How the layers of this IP are folded. Edited or not, it can be given back:

@@ -85,7 +85,7 @@ class MacArray(wiring.Component):
     def _products(self, m: Module) -> dict[str, Value]:
         """What goes into the adder trees, found `plan.product_step` edges after the issue."""
         plan = self._plan
-        passes = plan.groups * plan.words
+        passes = plan.passes
         address = Signal(range(max(2, passes)))
         if passes > 1:
             with m.If(self.issue):
@@ -97,7 +97,20 @@ class MacArray(wiring.Component):
             elements = {s: _register(m, f"x_{s}", value) for s, value in elements.items()}
 
         inputs: dict[str, Value] = {}
+        paired = set()
+        for pair in plan.pairs:
+            (p, s), (other, _) = pair.upper, pair.lower
+            both = Signal(shape_of_range(*pair.product), name=f"products_{p}_{other}_{s}", reset_less=True)
+            m.d.sync += both.eq(elements[s] * weights[p, s])
+            low = both[: pair.bits]
+            inputs[f"product_{p}_{s}"] = both >> pair.bits
+            inputs[f"product_{other}_{s}"] = low.as_signed() if pair.borrows else low
+            if pair.borrows:
+                inputs[f"borrow_{p}_{s}"] = low[-1]
+            paired |= {pair.upper, pair.lower}
         for p, s in plan.kinds(ProductKind.MULTIPLIER):
+            if (p, s) in paired:
+                continue
             word = plan.trees.inputs[f"product_{p}_{s}"]
             product = Signal(shape_of_range(word.low, word.high), name=f"product_{p}_{s}", reset_less=True)
             m.d.sync += product.eq(elements[s] * weights[p, s])
@@ -143,8 +156,9 @@ class MacArray(wiring.Component):
         plan = self._plan
         stored = plan.stored
         if self._tables is None:
-            shapes = [shape_of_range(*plan.products[position].stored_range) for position in stored]
-            return dict(zip(stored, read_columns(m, "weights", list(stored.values()), shapes, address), strict=True))
+            shapes = [shape_of_range(*limits) for _, limits in plan.columns.values()]
+            columns = [column[plan.kept] for column, _ in plan.columns.values()]
+            return dict(zip(plan.columns, read_columns(m, "weights", columns, shapes, address), strict=True))
         frame = Signal(FRAME_BITS, name="weights_frame")
         with m.If(self.issue & at_end & self._last_round(m, "weights", self.issue & at_end)):
             m.d.sync += frame.eq(frame + 1)

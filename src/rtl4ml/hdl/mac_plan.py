@@ -15,7 +15,8 @@ from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import spread
 from rtl4ml.hdl.finish import Finish, beat_places
-from rtl4ml.hdl.mac_products import Product, ProductKind, add_up, classify
+from rtl4ml.hdl.mac_pairs import Pair, find_pairs
+from rtl4ml.hdl.mac_products import Product, ProductKind, add_up, classify, has_three_bits
 from rtl4ml.hdl.mac_ranges import AnyWeights, corrections, end_ranges, value_ranges
 from rtl4ml.hdl.tables import shape_of_range
 
@@ -51,6 +52,10 @@ class MacPlan:
         any_weights: weights and biases lie in RAM; None: in ROM.
         rounds: times that a frame goes through all passes.
         delays: timing model of the device.
+        pair_bits: width of the wider operand of the device's multiplier blocks, where two products of an element share
+            one; 0: none do.
+        lengths: int64 (H,), words of each group; its weights are 0 in those that follow up to G, which are never
+            issued. None: G each.
     """
 
     weights: Codes
@@ -62,6 +67,8 @@ class MacPlan:
     any_weights: AnyWeights | None = None
     rounds: int = 1
     delays: Delays = GENERIC
+    lengths: Codes | None = None
+    pair_bits: int = 0
 
     products: dict[tuple[int, int], Product] = field(init=False)
     start: Codes = field(init=False)
@@ -135,6 +142,29 @@ class MacPlan:
         set_field(self, "sum_register", register)
 
     @functools.cached_property
+    def pairs(self) -> list[Pair]:
+        """Products that share a multiplier, two each."""
+        if not self.pair_bits or self.any_weights is not None:
+            return []
+        return find_pairs(self.kinds(ProductKind.MULTIPLIER), self.products, self.pair_bits)
+
+    @functools.cached_property
+    def _upper(self) -> dict[tuple[int, int], Pair]:
+        return {pair.upper: pair for pair in self.pairs}
+
+    @functools.cached_property
+    def kept(self) -> NDArray[np.bool_]:
+        """Which of the H * G words are issued, bool (H * G,)."""
+        if self.lengths is None:
+            return np.ones(self.groups * self.words, bool)
+        return (np.arange(self.words) < self.lengths[:, None]).reshape(-1)
+
+    @property
+    def passes(self) -> int:
+        """Words that are issued for a frame."""
+        return int(self.kept.sum())
+
+    @functools.cached_property
     def positions(self) -> list[tuple[int, int]]:
         """Positions (p, s) that have a weight in any pass: those of the columns of a table in RAM."""
         if self.any_weights is None:
@@ -143,11 +173,17 @@ class MacPlan:
             used = self.any_weights.places(self.outputs).any(axis=0)
         return [(p, s) for p, s in np.argwhere(used).tolist()]
 
+    @functools.cached_property
+    def _three_bits(self) -> bool:
+        """Whether all weights that there are or may be have three bits at the most."""
+        return has_three_bits(self.weights if self.any_weights is None else np.append(self.any_weights.values, 0))
+
     def _classify(self, p: int, s: int, low: int, high: int) -> Product:
         if self.any_weights is None:
-            return classify(self.weights[:, :, p, s], low, high)
+            return classify(self.weights[:, :, p, s], low, high, three_bits=self._three_bits)
         missing = [] if self.any_weights.places(self.outputs)[:, p, s].all() else [0]
-        return classify(np.append(self.any_weights.values, missing).astype(np.int64), low, high)
+        values = np.append(self.any_weights.values, missing).astype(np.int64)
+        return classify(values, low, high, three_bits=self._three_bits)
 
     def _start_word(self, datapath: Datapath, p: int) -> Word:
         if self.any_weights is None:
@@ -183,7 +219,7 @@ class MacPlan:
         multiplier, whose product goes straight into the accumulator (the shape of a DSP block).
         """
         apart = cut(self.trees, self.period_ns, self.delays)
-        if self.has_multipliers and max(map(len, self._rows)) <= 1:
+        if self.has_multipliers and max(map(len, self._rows)) <= 1 and not self.pairs:
             return apart, False
         nodes = self.trees.nodes
         bits = max(shape_of_range(low, high).width for low, high in self.accumulator_ranges)
@@ -253,7 +289,8 @@ class MacPlan:
             inputs = [f"product_{p}_{s}" for p, s in positions]
         else:
             inputs = [f"accumulator_{p % self.finish_lanes}" for p, _ in positions]
-        return behind + sum(self.tail.inputs[name].index in live for name in inputs)
+        used = {at for at, name in zip(positions, inputs, strict=True) if self.tail.inputs[name].index in live}
+        return behind + len(used) - sum({pair.upper, pair.lower} <= used for pair in self.pairs)
 
     @property
     def logic_products(self) -> int:
@@ -274,6 +311,15 @@ class MacPlan:
         }
 
     @functools.cached_property
+    def columns(self) -> dict[tuple[int, int], tuple[Codes, tuple[int, int]]]:
+        """Columns of the memory by position, of pairs by that of the upper one: int64 (H * G,), and their range."""
+        columns = {position: (column, self.products[position].stored_range) for position, column in self.stored.items()}
+        for pair in self.pairs:
+            column, _ = columns.pop(pair.lower)
+            columns[pair.upper] = pair.joined(columns[pair.upper][0], column), pair.weights
+        return columns
+
+    @functools.cached_property
     def plain_elements(self) -> list[int]:
         """Lanes whose element goes into the adder trees by itself."""
         return sorted({s for _, s in self.kinds(ProductKind.CONSTANT, ProductKind.LOGIC)})
@@ -284,11 +330,7 @@ class MacPlan:
         next_part = self.delays.multiply if self.has_multipliers else self.delays.chain
         serial = self.delays.register + self.delays.memory + next_part
         late = serial > self.period_ns or not self.has_multipliers
-        return (
-            self.groups * self.words > BLOCK_ROWS
-            and late
-            and bool(self.kinds(ProductKind.LOGIC, ProductKind.MULTIPLIER))
-        )
+        return self.passes > BLOCK_ROWS and late and bool(self.kinds(ProductKind.LOGIC, ProductKind.MULTIPLIER))
 
     @property
     def operand_step(self) -> int:
@@ -331,7 +373,13 @@ class MacPlan:
             if product.kind is ProductKind.ABSENT:
                 continue
             limits = int(lows[:, :, s].min()) >> product.shift, int(highs[:, :, s].max()) >> product.shift
-            if product.kind is ProductKind.MULTIPLIER:
+            pair = self._upper.get((p, s))
+            if pair is not None:
+                ends = pair.product[0] >> pair.bits, pair.product[1] >> pair.bits
+                word = datapath.input(f"product_{p}_{s}", *ends)
+                if pair.borrows:
+                    values.append((datapath.input(f"borrow_{p}_{s}", 0, 1), product.shift))
+            elif product.kind is ProductKind.MULTIPLIER:
                 word = datapath.input(f"product_{p}_{s}", *limits)
             elif product.kind is ProductKind.CONSTANT:
                 word = product.build(datapath, elements[s], datapath.constant(product.values[0]))
@@ -372,6 +420,14 @@ class MacPlan:
                 inputs[f"product_{p}_{s}"] = words[..., s] * stored
             else:
                 inputs[f"weight_{p}_{s}"] = stored
+        for pair in self.pairs:
+            lane = pair.upper[1]
+            joined = self.columns[pair.upper][0].reshape(1, *shape[1:])
+            upper, lower, borrow = pair.split(words[..., lane] * joined)
+            inputs["product_{}_{}".format(*pair.upper)] = upper
+            inputs["product_{}_{}".format(*pair.lower)] = lower
+            if pair.borrows:
+                inputs["borrow_{}_{}".format(*pair.upper)] = borrow
         beats = len(self.places)
         parameters = {name: spread(values, beats)[None, :] for name, values in self.parameter_columns().items()}
         if self.words == 1:

@@ -5,8 +5,9 @@ A tile's position (output p, element s) sees one weight a pass. What all of them
 1. The product is always 0: nothing is built.
 2. The weight or the element is always the same: shifts and adders.
 3. The element has one bit, or the weights have two at most: selects and inverters, which share lookup tables with the
-   adders behind them. A factor -1 is an inversion, whose missing +1 joins the bias; a bit of sign -1 or +1 times a bit
-   is their XNOR, whose offset joins the bias too: sums of such products are popcounts.
+   adders behind them. So it is with three bits, by an adder more, where all weights of the layer have no more. A factor
+   -1 is an inversion, whose missing +1 joins the bias; a bit of sign -1 or +1 times a bit is their XNOR, whose offset
+   joins the bias too: sums of such products are popcounts.
 4. Otherwise a multiplier.
 """
 
@@ -72,6 +73,11 @@ class Product:
         """Lowest and highest number in the memory."""
         return (0, 1) if self.coded else (self.values[0], self.values[-1])
 
+    @property
+    def three_bits(self) -> bool:
+        """Whether weights of three bits are selects and an adder."""
+        return not self.coded and not self.one_bit and not _is_small(self.values)
+
     def stored(self, weights: Codes) -> Codes:
         """What the memory holds for weights, any shape."""
         quotients = weights >> self.shift
@@ -83,7 +89,8 @@ class Product:
         if self.kind is not ProductKind.LOGIC or self.low == self.high:
             return none
         if not self.one_bit:
-            return -(np.minimum(np.sign(weights), 0) << self.shift)
+            missing = 4 if self.three_bits else 1
+            return -(np.minimum(np.sign(weights), 0) * missing << self.shift)
         return self.low * weights + (np.minimum(weights, 0) if self.signs else none)
 
     def build(self, datapath: Datapath, element: Word, weight: Word) -> Word:
@@ -112,6 +119,8 @@ class Product:
                 weight_is_positive = datapath.equal(bit, weight)
                 return datapath.select(weight_is_positive, datapath.constant(self.values[1]), datapath.constant(0))
             return datapath.select(bit, weight, datapath.constant(0))
+        if self.three_bits:
+            return self._select_three(datapath, element, weight)
         return self._select(datapath, element, weight)
 
     def _multiple(self, datapath: Datapath, element: Word, index: int) -> Word:
@@ -119,6 +128,19 @@ class Product:
         value = self.values[index]
         multiple = datapath.multiply(element, datapath.constant(abs(value)))
         return multiple if value >= 0 else datapath.subtract(datapath.constant(-1), multiple)
+
+    def _select_three(self, datapath: Datapath, element: Word, weight: Word) -> Word:
+        """A choice between 0, 1, 2 and 3 elements, and 4 of them more or, inverted, less."""
+        odd = datapath.low_bits(weight, 1)
+        twos = datapath.low_bits(datapath.shift_right(weight, 1), 1)
+        nothing, two = datapath.constant(0), datapath.shift_left(element, 1)
+        three = datapath.add(element, two)
+        below = datapath.select(twos, datapath.select(odd, three, two), datapath.select(odd, element, nothing))
+        if weight.low < 0:
+            four, top = datapath.invert(element), datapath.at_least(datapath.constant(-1), weight)
+        else:
+            four, top = element, datapath.shift_right(weight, 2)
+        return datapath.add(below, datapath.shift_left(datapath.select(top, four, nothing), 2))
 
     def _select(self, datapath: Datapath, element: Word, weight: Word) -> Word:
         """A choice between multiples by the two bits of the weight."""
@@ -136,13 +158,14 @@ class Product:
         return datapath.select(high_bit, present[1], present[0])
 
 
-def classify(weights: Codes, low: int, high: int) -> Product:
+def classify(weights: Codes, low: int, high: int, *, three_bits: bool = False) -> Product:
     """Decide how a product is made.
 
     Args:
         weights: all weights of the position, any order.
         low: lowest code of the element.
         high: highest.
+        three_bits: three bits are few enough for logic.
     """
     found = np.unique(weights)
     union = int(np.bitwise_or.reduce(found))
@@ -152,11 +175,20 @@ def classify(weights: Codes, low: int, high: int) -> Product:
         kind = ProductKind.ABSENT
     elif len(values) == 1:
         kind = ProductKind.CONSTANT
-    elif high - low <= 1 or _is_small(values):
+    elif high - low <= 1 or _is_small(values) or (three_bits and has_three_bits(found)):
         kind = ProductKind.LOGIC
     else:
         kind = ProductKind.MULTIPLIER
     return Product(kind, shift, values, low, high)
+
+
+def has_three_bits(weights: Codes) -> bool:
+    """Whether weights have three bits, with or without a sign, but for a common power of two."""
+    found = np.unique(weights)
+    union = int(np.bitwise_or.reduce(found))
+    shift = (union & -union).bit_length() - 1 if union else 0
+    lowest, highest = int(found[0]) >> shift, int(found[-1]) >> shift
+    return -4 <= lowest <= highest <= 3 or 0 <= lowest <= highest <= 7
 
 
 def _is_small(values: tuple[int, ...]) -> bool:

@@ -1,8 +1,10 @@
 """A group of nodes becomes a stage: kind, lanes, tile and forms decided, hardware parameters worked out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
@@ -17,12 +19,14 @@ from rtl4ml.stages.concat import ConcatStage
 from rtl4ml.stages.conv import ConvStage
 from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.stages.dense import DenseStage
+from rtl4ml.stages.digit_serial import DigitStage
 from rtl4ml.stages.elementwise import ElementwiseStage
 from rtl4ml.stages.gather import GatherStage
 from rtl4ml.stages.pool import PoolStage
 from rtl4ml.stages.reduce import ReduceStage
 from rtl4ml.stages.region import RegionStage, region_border
 from rtl4ml.stages.side_by_side import graph_with, pixels_at_once
+from rtl4ml.stages.sparse import SparseStage
 from rtl4ml.stages.walks import widest_word
 from rtl4ml.staircase import Form
 
@@ -38,6 +42,8 @@ class StagePlan:
         forms: of the staircases inside, by node name.
         multiplications: products an inference takes in it.
         pixels: output pixels of a convolution side by side; 0: one after the other.
+        digits: bits of each element that go through hard-wired adders in a cycle, by name of the layer.
+        skips: weights that are 0 take no multiplier's time.
     """
 
     stage: Stage
@@ -46,6 +52,8 @@ class StagePlan:
     forms: dict[str, Form]
     multiplications: int
     pixels: int = 0
+    digits: Mapping[str, int] = field(default_factory=dict)
+    skips: bool = False
 
     @property
     def interval(self) -> int:
@@ -56,6 +64,8 @@ class StagePlan:
     @property
     def products(self) -> int:
         """Products side by side in the tile of a time-multiplexed layer; 0 for other stages."""
+        if self.digits:
+            return 0
         if isinstance(self.tile, ConvTile):
             return self.tile.products
         return self.tile[0] * self.tile[1] if self.tile else 0
@@ -68,7 +78,8 @@ class StagePlan:
             "operators": list(stage.operators),
             "kind": type(stage).__name__.removesuffix("Stage").lower(),
             "reuse": self.reuse,
-            "tile": describe_tile(self.tile, self.pixels),
+            "tile": describe_tile(self.tile, self.pixels, skips=self.skips),
+            "digits": dict(self.digits),
             "multipliers": stage.multipliers,
             "lut_products": stage.logic_products,
             "multiplications": self.multiplications,
@@ -117,7 +128,7 @@ class Builder:
         Args:
             group: the nodes.
             lanes: elements a beat of each stream in.
-            handshake: with back-pressure; without, only a region can be built.
+            handshake: with back-pressure; without, only a region can be built, or layers on digits.
 
         Raises:
             ConfigurationError: a folding that does not fit.
@@ -125,7 +136,7 @@ class Builder:
         nodes, clock = group.nodes, self._settings.clock
         names = [node.name for node in nodes]
         first = nodes[0]
-        multiplexed = group.kind != "region"
+        multiplexed = group.kind != "region" and not self._digits(group)
         forms = {n.name: self._form(n.staircase, multiplexed=multiplexed) for n in nodes if isinstance(n, Requantize)}
         follower = names[1] if len(names) > 1 else None
         form = None if follower is None else forms.get(follower)
@@ -133,6 +144,9 @@ class Builder:
         stage: Stage
         if group.kind == "region":
             stage = RegionStage(self._graph, names, clock, forms, handshake, lanes_in=list(lanes))
+        elif group.kind == "digits":
+            reuse = max(self._folds[node.name].reuse for node in nodes if isinstance(node, Dense))
+            stage = DigitStage(self._graph, names, self._digits(group), clock, forms, handshake, lanes[0])
         elif group.kind == "elementwise":
             stage = ElementwiseStage(self._graph, names, self._lanes(group, lanes), clock, forms, lanes_in=list(lanes))
         elif group.kind == "blocks":
@@ -153,21 +167,35 @@ class Builder:
             reuse, tile = fold.reuse, fold.tile
             stage = self._linear(first, follower, fold, lanes[0], form)
             pixels = fold.pixels
-        return StagePlan(stage, reuse, tile, forms, sum(node.multiplications for node in nodes), pixels)
+        multiplications = sum(node.multiplications for node in nodes)
+        skips = isinstance(stage, SparseStage)
+        if skips and isinstance(first, Dense):
+            multiplications = int(np.count_nonzero(first.weights))
+        return StagePlan(stage, reuse, tile, forms, multiplications, pixels, self._digits(group), skips)
+
+    def _digits(self, group: Group) -> dict[str, int]:
+        """Bits a cycle of the layers on digits."""
+        folds = [(node.name, self._folds.get(node.name)) for node in group.nodes]
+        return {name: fold.digit for name, fold in folds if fold is not None and fold.digit}
 
     def _linear(self, layer: Conv | Dense, follower: str | None, fold: Fold, lanes: int, form: Form | None) -> Stage:
         clock = self._settings.clock
         address = self._address if self._settings.weights == "writable" else None
-        stage: DenseStage | ConvStage
+        stage: DenseStage | SparseStage | ConvStage
         tile = fold.tile
         if isinstance(tile, ConvTile):
             graph = self._graph
             if isinstance(layer, Conv) and fold.pixels:
                 graph = graph_with(graph, pixels_at_once(layer, fold.pixels))
-            stage = ConvStage(graph, layer.name, follower, tile, lanes, clock, form, address)
+            options = {"digit": fold.digit, "pair_bits": fold.pair_bits}
+            stage = ConvStage(graph, layer.name, follower, tile, lanes, clock, form, address, **options)
+        elif fold.skips:
+            assert tile is not None
+            stage = SparseStage(self._graph, layer.name, follower, tile, lanes, clock, form)
         else:
             assert tile is not None
-            stage = DenseStage(self._graph, layer.name, follower, tile, lanes, clock, form, address)
+            given = (self._graph, layer.name, follower, tile, lanes, clock, form, address)
+            stage = DenseStage(*given, pair_bits=fold.pair_bits)
         if stage.tables:
             self._address = stage.tables[1].base + stage.tables[1].size
         return stage

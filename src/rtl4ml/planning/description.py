@@ -1,5 +1,6 @@
 """Tiles and forms in words and in plain types."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.staircase import AffineForm, ConstantForm, Form, ShiftForm, StepForm, TableForm, ThresholdForm
 
 
-def describe_tile(tile: Tile | None, pixels: int = 0) -> dict[str, Any] | None:
+def describe_tile(tile: Tile | None, pixels: int = 0, *, skips: bool = False) -> dict[str, Any] | None:
     """A tile in plain types, as a folding has it; of several output pixels side by side their number says all."""
     if pixels:
         return {"pixels": pixels}
@@ -21,7 +22,7 @@ def describe_tile(tile: Tile | None, pixels: int = 0) -> dict[str, Any] | None:
             "groups": tile.groups,
             "finish": tile.finish,
         }
-    return None if tile is None else {"outputs": tile[0], "inputs": tile[1]}
+    return None if tile is None else {"outputs": tile[0], "inputs": tile[1]} | ({"skip": 1} if skips else {})
 
 
 def tile_words(tile: Tile | None) -> str:
@@ -32,6 +33,11 @@ def tile_words(tile: Tile | None) -> str:
         side = "" if tile.groups == 1 else f", {tile.groups} groups"
         return f"{tile.outputs} x {tile.channels}{taps}{side}"
     return "" if tile is None else f"{tile[0]} x {tile[1]}"
+
+
+def digit_words(digits: Mapping[str, int]) -> str:
+    """Digits of layers in a few words; none for none."""
+    return f"{', '.join(map(str, digits.values()))} bits a cycle" if digits else ""
 
 
 def describe_form(form: Form) -> str:

@@ -6,7 +6,7 @@ make a shorter interval possible, so a budget is met by bisection over the inter
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
@@ -14,17 +14,25 @@ import numpy as np
 
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph, Operator
+from rtl4ml.hdl.mac_pairs import any_pair_fits
 from rtl4ml.hdl.mac_products import ProductKind, classify
+from rtl4ml.hdl.zero_skipping import choose_packed_tile, pack_matrix
 from rtl4ml.operators import Add, Conv, Dense, Extreme, Multiply, Requantize
 from rtl4ml.planning.settings import Linear, Settings
+from rtl4ml.planning.styles import TileShape, digit_cost, tile_cost
 from rtl4ml.stages.arithmetic import combination_parameters
 from rtl4ml.stages.conv_tile import ConvTile, choose_conv_tile, tiles, whole_tile
+from rtl4ml.stages.digit_matrix import DigitMatrix, digit_matrix
 from rtl4ml.stages.reduce import reduction_of
 from rtl4ml.stages.side_by_side import counts, pixels_at_once
 from rtl4ml.stages.tile import choose_tile
-from rtl4ml.staircase import AffineForm, Form
+from rtl4ml.staircase import AffineForm, Form, Staircase
 
 Tile = tuple[int, int] | ConvTile
+
+PAIR_BITS = {"xc7": 25, "xcup": 27}
+"""Width of the wider signed operand of the multiplier blocks (DSP48E1, DSP48E2), on families where two products of an
+element share one."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,13 @@ class Fold:
 
     Parameters:
         reuse: cycles that a frame may take in it.
-        tile: its multipliers: (outputs, inputs) of a Dense; None: unrolled, constants in logic.
+        tile: its multipliers: (outputs, inputs) of a Dense; None: constants in logic.
         cycles: that a frame takes.
         multipliers: of the tile and behind its accumulators.
         pixels: output pixels of a convolution side by side, in wide pixels; 0: one after the other.
+        digit: bits of each element that go through hard-wired adders in a cycle; 0: all.
+        skips: weights that are 0 take no multiplier's time.
+        pair_bits: width of the wider operand of multiplier blocks that two products share; 0: none do.
     """
 
     reuse: int
@@ -44,6 +55,14 @@ class Fold:
     cycles: int
     multipliers: int
     pixels: int = 0
+    digit: int = 0
+    skips: bool = False
+    pair_bits: int = 0
+
+    @property
+    def shared(self) -> bool:
+        """Whether a frame takes several cycles, on hardware that is no part of a whole datapath."""
+        return self.tile is not None or self.digit > 0
 
 
 class Folder:
@@ -59,7 +78,8 @@ class Folder:
         self._graph, self._settings, self._forms = graph, settings, forms
         # Sums over whole images are found while these come in: no tile has a part in it.
         self._layers = [o for o in graph.operators if isinstance(o, Linear) and reduction_of(o) is None]
-        self._known: dict[tuple[str, int], Fold] = {}
+        self._known: dict[tuple[str, int, int], Fold] = {}
+        self._matrices: dict[str, DigitMatrix] = {}
 
     def folds(self, interval: int | None = None) -> dict[str, Fold]:
         """Folds by layer name: as the settings say it, or for an interval that a search tries.
@@ -99,6 +119,9 @@ class Folder:
         found: set[int] = set()
         shortest = 2
         for layer in self._layers:
+            if self._digits_allowed(layer):
+                pixels, bits = _pixels(layer), self._matrix(layer).bits
+                found.update(pixels * -(-bits // digit) for digit in range(1, bits))
             if isinstance(layer, Conv):
                 pixels = layer.window.pixels_out
                 found.update(pixels * cycles for cycles, _, _ in tiles(layer))
@@ -120,24 +143,110 @@ class Folder:
             shared = (asked or interval) > 1
         if not shared:
             return Fold(1, None, 1, 0)
-        key = (layer.name, reuse)
+        # Digits are of activations: a layer may take more cycles than it has products.
+        cycles = self._settings.layer_reuse.get(layer.name, self._settings.common_reuse(layer))
+        cycles = cycles if interval is None else asked or interval
+        key = (layer.name, reuse, cycles)
         if key not in self._known:
-            self._known[key] = self._tiled(layer, reuse)
+            self._known[key] = self._styled(layer, reuse, cycles)
         return self._known[key]
+
+    def _styled(self, layer: Linear, reuse: int, cycles: int) -> Fold:
+        """A fold of the style that the settings say, or of the cheaper.
+
+        Args:
+            layer: which.
+            reuse: cycles that its products can be spread over.
+            cycles: that a frame may take.
+        """
+        style, steps = self._settings.style_of(layer), cycles // _pixels(layer)
+        found = {}
+        if style != "digits" or steps < 2 or layer.limits is not None:
+            found[style] = tiled = self._tiled(layer, reuse)
+            if style in ("sparse", "auto") and (sparse := self._sparse_fold(layer, reuse, tiled)) is not None:
+                found["sparse"] = sparse
+        if self._digits_allowed(layer) and steps > 1:
+            bits = self._matrix(layer).bits
+            if bits > 1:
+                found["digits"] = self._digit_fold(layer, cycles, -(-bits // steps))
+            elif style == "digits":
+                return self._hard_wired(layer, cycles)
+        if style == "auto":
+            return min(found.values(), key=lambda fold: self._cost(layer, fold))
+        return found[style]
+
+    def _digits_allowed(self, layer: Linear) -> bool:
+        """Whether the settings ask for digits, or for what is cheapest, and weights stay as they are."""
+        return self._settings.style_of(layer) in ("digits", "auto") and layer.limits is None
+
+    def _sparse_fold(self, layer: Linear, reuse: int, tiled: Fold) -> Fold | None:
+        """A tile that leaves out zeros; None where it has no fewer multipliers than the one that does not."""
+        if not isinstance(layer, Dense) or layer.limits is not None or not self._multiplied(layer):
+            return None
+        behind = self.multiplies_behind(layer)
+        outputs, lanes, cycles = choose_packed_tile(layer.weights, reuse, finish_multipliers=behind)
+        multipliers = outputs * (lanes + behind)
+        if multipliers >= tiled.multipliers:
+            return None
+        return Fold(reuse, (outputs, lanes), cycles, multipliers, skips=True)
+
+    def _matrix(self, layer: Linear) -> DigitMatrix:
+        if layer.name not in self._matrices:
+            self._matrices[layer.name] = digit_matrix(self._graph, layer)
+        return self._matrices[layer.name]
+
+    def _hard_wired(self, layer: Linear, reuse: int) -> Fold:
+        """Elements of one bit are digits themselves: all adders, a vector or a pixel a cycle."""
+        if isinstance(layer, Dense):
+            return Fold(reuse, None, 1, 0)
+        return self._conv_fold(layer, reuse, whole_tile(layer))
+
+    def _digit_fold(self, layer: Linear, reuse: int, digit: int) -> Fold:
+        """Hard-wired adders that take so many bits of each element a cycle."""
+        steps = -(-self._matrix(layer).bits // digit)
+        if isinstance(layer, Dense):
+            return Fold(reuse, None, steps, 0, digit=digit)
+        cycles = max(layer.window.pixels_out * steps, layer.window.pixels_in)
+        return Fold(reuse, whole_tile(layer), cycles, 0, digit=digit)
+
+    def _cost(self, layer: Linear, fold: Fold) -> float:
+        """Cost of a tile; of hard-wired adders where there is none, or where that is what the cycles leave."""
+        matrix, staircase, tile = self._matrix(layer), self._staircase_behind(layer), fold.tile
+        if fold.digit:
+            return digit_cost(matrix, fold.digit, staircase)
+        if isinstance(tile, ConvTile):
+            if fold.pixels or tile.products * tile.groups == matrix.weights.size:
+                return digit_cost(matrix, matrix.bits, staircase) * max(1, fold.pixels)
+            logic = 0 if self._multiplied(layer) else tile.products
+            shape = TileShape(tile.outputs, tile.products, fold.multipliers, tile.finish, logic)
+        else:
+            assert tile is not None
+            products = tile[0] * tile[1]
+            logic = 0 if self._multiplied(layer) else products
+            shape = TileShape(tile[0], products, fold.multipliers, tile[0], logic, fold.skips)
+        return tile_cost(matrix, shape, staircase, self._settings.target)
+
+    def _staircase_behind(self, layer: Linear) -> Staircase | None:
+        """The staircase that alone reads a layer."""
+        readers = self._graph.consumers(layer.output)
+        return readers[0].staircase if len(readers) == 1 and isinstance(readers[0], Requantize) else None
 
     def _tiled(self, layer: Linear, reuse: int) -> Fold:
         finishing = self.multiplies_behind(layer)
         if isinstance(layer, Dense):
             n_in, n_out = layer.weights.shape
-            tile = choose_tile(n_in, n_out, reuse)
+            pair_bits = self._pair_bits(layer)
+            tile = choose_tile(n_in, n_out, reuse, pairs=pair_bits > 0, finish_multipliers=finishing)
             cycles = -(-n_out // tile[0]) * -(-n_in // tile[1])
-            products = tile[0] * tile[1] if self._multiplied(layer) else 0
-            return Fold(reuse, tile, cycles, products + finishing * tile[0])
+            multipliers = self._dense_products(layer, tile) + finishing * tile[0]
+            return Fold(reuse, tile, cycles, multipliers, pair_bits=pair_bits)
         pixels = layer.window.pixels_out
         # A layer with fewer products than pixels has one multiplier, whatever it takes to bring the pixels in.
         if reuse < min(max(pixels, layer.window.pixels_in), layer.multiplications) and layer.limits is None:
             return self._wide_fold(layer, reuse, reuse)
-        conv_tile = choose_conv_tile(layer, max(1, reuse // pixels), finish_multipliers=finishing)
+        pairs = self._pair_bits(layer) > 0
+        passes = max(1, reuse // pixels)
+        conv_tile = choose_conv_tile(layer, passes, finish_multipliers=finishing, pairs=pairs)
         # With strides or without padding, all tiles but the widest may take the image in too slowly.
         if min(layer.multiplications, conv_tile.frame_cycles(layer)) > reuse and layer.limits is None:
             return self._wide_fold(layer, reuse, reuse)
@@ -157,18 +266,36 @@ class Folder:
     def _conv_fold(self, layer: Conv, reuse: int, tile: ConvTile) -> Fold:
         """One output pixel after the other. Whole kernels are hard-wired; small weights need no multipliers either."""
         finishing = tile.finish if self.multiplies_behind(layer) else 0
-        products = 0 if tile.cycles(layer) == 1 or not self._multiplied(layer) else tile.products
-        return Fold(reuse, tile, tile.frame_cycles(layer), products + finishing)
+        pair_bits = self._pair_bits(layer)
+        products = tile.paired_products if pair_bits else tile.products
+        if tile.cycles(layer) == 1 or not self._multiplied(layer):
+            products = 0
+        return Fold(reuse, tile, tile.frame_cycles(layer), products + finishing, pair_bits=pair_bits)
 
     def _multiplied(self, layer: Linear) -> bool:
         """Whether products of a layer are made of multipliers: not those with few weights or codes."""
         low, high = self._graph.tensors[layer.inputs[0]].range
         values = layer.weights if layer.limits is None else layer.limits.values
-        return classify(values.reshape(-1), low, high).kind is ProductKind.MULTIPLIER
+        return classify(values.reshape(-1), low, high, three_bits=True).kind is ProductKind.MULTIPLIER
+
+    def _dense_products(self, layer: Dense, tile: tuple[int, int]) -> int:
+        """Multipliers of a tile's products."""
+        if not self._multiplied(layer):
+            return 0
+        return (-(-tile[0] // 2) if self._pair_bits(layer) else tile[0]) * tile[1]
+
+    def _pair_bits(self, layer: Linear) -> int:
+        """Width of the wider operand of the target's multiplier blocks, where two products of the layer fit one."""
+        bits = PAIR_BITS.get((self._settings.timing_target or "").split("-")[0], 0)
+        if not bits or layer.limits is not None or not self._multiplied(layer):
+            return 0
+        return bits if any_pair_fits(layer.weights, *self._graph.tensors[layer.inputs[0]].range, bits) else 0
 
     def _given(self, layer: Linear, given: Mapping[str, Any]) -> Fold:
         """A fold in the user's words."""
         where = f"Folding of node {layer.name!r}"
+        if "digit" in given:
+            return self._given_digit(layer, given, where)
         if isinstance(layer, Dense):
             if not {"outputs", "inputs"}.issubset(given):
                 raise ConfigurationError(f"{where} must say outputs and inputs, not {', '.join(given)}")
@@ -177,8 +304,17 @@ class Folder:
             if outputs > n_out or inputs > n_in:
                 raise ConfigurationError(f"{where} must be at most {n_out} x {n_in}, not {outputs} x {inputs}")
             cycles = -(-n_out // outputs) * -(-n_in // inputs)
-            products = outputs * inputs if self._multiplied(layer) else 0
-            return Fold(cycles, (outputs, inputs), cycles, products + outputs * self.multiplies_behind(layer))
+            skips = "skip" in given
+            if skips:
+                if layer.limits is not None:
+                    raise ConfigurationError(f"{where} must not say skip where weights are writable")
+                cycles = int(pack_matrix(layer.weights, outputs, inputs).lengths.sum())
+            products = self._dense_products(layer, (outputs, 1 if skips else inputs))
+            if skips:
+                products = outputs * inputs if products else 0
+            multipliers = products + outputs * self.multiplies_behind(layer)
+            pair_bits = 0 if skips else self._pair_bits(layer)
+            return Fold(cycles, (outputs, inputs), cycles, multipliers, skips=skips, pair_bits=pair_bits)
         if "pixels" not in given and not {"outputs", "channels"}.issubset(given):
             raise ConfigurationError(f"{where} must say outputs and channels, not {', '.join(given)}")
         if "pixels" in given:
@@ -201,7 +337,20 @@ class Folder:
         )
         tile.check(layer)
         fold = self._conv_fold(layer, 1, tile)
-        return Fold(fold.cycles, tile, fold.cycles, fold.multipliers)
+        return replace(fold, reuse=fold.cycles)
+
+    def _given_digit(self, layer: Linear, given: Mapping[str, Any], where: str) -> Fold:
+        if set(given) - {"digit", "lanes"}:
+            raise ConfigurationError(f"{where} must say digit alone, not {', '.join(given)}")
+        bits = self._matrix(layer).bits
+        if layer.limits is not None or not given["digit"] < bits:
+            what = "writable weights" if layer.limits is not None else f"{given['digit']}"
+            raise ConfigurationError(
+                f"digit of node {layer.name!r} must be of fixed weights and less than the {bits} bits of its elements, "
+                f"not {what}"
+            )
+        fold = self._digit_fold(layer, 1, int(given["digit"]))
+        return Fold(fold.cycles, fold.tile, fold.cycles, 0, digit=fold.digit)
 
     def multiplies_behind(self, layer: Linear) -> bool:
         """Whether the staircase that alone reads a layer multiplies by a number of each channel."""
@@ -230,6 +379,11 @@ class Folder:
             tensor = self._graph.tensors[node.output]
             count += each * lanes_for(tensor.size, tensor.channels, interval)
         return count
+
+
+def _pixels(layer: Linear) -> int:
+    """Output pixels of a layer, one after the other."""
+    return layer.window.pixels_out if isinstance(layer, Conv) else 1
 
 
 def lanes_for(n: int, channels: int, interval: int) -> int:

@@ -15,7 +15,8 @@ class Group:
     """Nodes that become one stage.
 
     Parameters:
-        kind: "dense" or "conv" (a time-multiplexed layer), "reduce" (a global pooling), "pool", each with the staircase
+        kind: "dense" or "conv" (a time-multiplexed layer), "digits" (Dense layers in a row on digits of their inputs),
+            "reduce" (a global pooling), "pool", each with the staircase
             that alone reads it; "gather", "concat", "blocks" (moves and decisions on feature maps, some elements a
             beat); "elementwise" (some elements a beat); or "region" (whole frames, nothing shared).
         nodes: in topological order; the last one's output leaves the stage, no other does.
@@ -25,11 +26,13 @@ class Group:
     nodes: tuple[Operator, ...]
 
 
-FINISHED = ("dense", "conv", "reduce", "pool")
+FINISHED = ("dense", "digits", "conv", "reduce", "pool")
 """Kinds of stages that take the staircase behind them in."""
 
 
-def group(graph: Graph, multiplexed: Collection[str], interval: int, *, streams: bool) -> list[Group]:
+def group(
+    graph: Graph, multiplexed: Collection[str], interval: int, *, streams: bool, digits: Collection[str] = ()
+) -> list[Group]:
     """Groups in topological order.
 
     1. Where nothing streams, everything joins as far as rule 3 lets it: whole frames, nothing shared.
@@ -38,7 +41,9 @@ def group(graph: Graph, multiplexed: Collection[str], interval: int, *, streams:
        is too short for it to go through pixel by pixel: then it stays with the others.
     3. Every other node joins the group of its consumers if that is one group and none of 2; so branches that meet again
        without leaving stand in one datapath.
-    4. A group of elementwise nodes takes a few elements a beat, where anything streams. So nodes that need whole
+    4. Dense layers on digits of their inputs join one another where one alone reads what the other makes: each passes
+       whole vectors on.
+    5. A group of elementwise nodes takes a few elements a beat, where anything streams. So nodes that need whole
        vectors (choices, rows of tensors, decisions) do not join it, nor it them: that would unroll it.
 
     Args:
@@ -46,11 +51,12 @@ def group(graph: Graph, multiplexed: Collection[str], interval: int, *, streams:
         multiplexed: names of the layers whose multipliers are shared.
         interval: cycles a frame.
         streams: whether frames come in several beats anywhere: not where everything is unrolled.
+        digits: names of those multiplexed layers that take digits of their inputs.
     """
     found: dict[str, list[Operator]] = {}
     kinds: dict[str, str] = {}
     for operator in graph.operators if streams else ():
-        kind = _kind(graph, operator, multiplexed, interval)
+        kind = _kind(graph, operator, multiplexed, interval, digits)
         if kind is None:
             continue
         nodes: list[Operator] = [operator]
@@ -62,6 +68,8 @@ def group(graph: Graph, multiplexed: Collection[str], interval: int, *, streams:
             and operator.output != graph.output
         ):
             nodes.append(followers[0])
+        if kind == "digits":
+            nodes = _joined(graph, found, kinds, nodes)
         for node in nodes:
             found[node.name] = nodes
             kinds[node.name] = kind
@@ -89,11 +97,26 @@ def group(graph: Graph, multiplexed: Collection[str], interval: int, *, streams:
     return sorted(result, key=lambda found_group: place[found_group.nodes[-1].name])
 
 
-def _kind(graph: Graph, operator: Operator, multiplexed: Collection[str], interval: int) -> str | None:
+def _joined(
+    graph: Graph, found: dict[str, list[Operator]], kinds: dict[str, str], nodes: list[Operator]
+) -> list[Operator]:
+    """Nodes of a layer on digits behind those of the layer before, if that is one too and feeds nobody else."""
+    (source,) = nodes[0].inputs
+    makers = [operator for operator in graph.operators if operator.output == source]
+    if not makers or kinds.get(makers[0].name) != "digits" or source == graph.output:
+        return nodes
+    return [*found[makers[0].name], *nodes] if len(graph.consumers(source)) == 1 else nodes
+
+
+def _kind(
+    graph: Graph, operator: Operator, multiplexed: Collection[str], interval: int, digits: Collection[str]
+) -> str | None:
     """Kind of a node that stands alone; None for others."""
     if isinstance(operator, Conv | Pool) and reduction_of(operator) is not None:
         return "reduce" if operator.window.pixels_in <= interval else None
     if isinstance(operator, Conv | Dense):
+        if isinstance(operator, Dense) and operator.name in digits:
+            return "digits"
         return operator.kind.lower() if operator.name in multiplexed else None
     if isinstance(operator, Pool):
         return "pool" if max(operator.window.pixels_in, operator.window.pixels_out) <= interval else None

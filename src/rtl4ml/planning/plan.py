@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rtl4ml.cmvm.estimate import building_seconds
 from rtl4ml.cmvm.estimate import seconds as solving_seconds
+from rtl4ml.datapath.pipeline import period_for
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes
 from rtl4ml.graph import Graph
@@ -25,6 +27,9 @@ from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.stages.lanes import LanesStage
 from rtl4ml.stages.pool import PoolStage
 from rtl4ml.stages.region import RegionStage
+
+WHOLE = ("region", "digits")
+"""Kinds of groups that take whole frames, and can do without back-pressure."""
 
 PATIENCE_SECONDS = 120.0
 """Unrolling layers that would take longer needs the user's word."""
@@ -82,7 +87,7 @@ class Plan:
     @property
     def efficiency(self) -> float | None:
         """Multiplications of the time-multiplexed layers / (interval x products of their tiles); None without any."""
-        tiles = [(s.multiplications, s.products) for s in self.stages if s.tile is not None]
+        tiles = [(s.multiplications, s.products) for s in self.stages if s.tile is not None and not s.digits]
         folded, products = (sum(numbers) for numbers in zip(*tiles, strict=True)) if tiles else (0, 0)
         return folded / (self.interval * products) if products else None
 
@@ -93,6 +98,8 @@ class Plan:
             "reuse": settings.reuse,
             "goal": {name: value for name in GOALS if (value := getattr(settings, name)) is not None},
             "layer_reuse": dict(settings.layer_reuse),
+            "style": settings.style,
+            "layer_style": dict(settings.layer_style),
             "lanes": settings.lanes,
             "output_lanes": settings.output_lanes,
             "clock_mhz": settings.clock_mhz,
@@ -129,8 +136,10 @@ class Plan:
             stage = planned.stage
             if not stage.operators:
                 continue
-            tile = describe_tile(planned.tile, planned.pixels)
-            if tile is not None:
+            tile = describe_tile(planned.tile, planned.pixels, skips=planned.skips)
+            if planned.digits:
+                nodes |= {name: {"digit": digit} for name, digit in planned.digits.items()}
+            elif tile is not None:
                 nodes[stage.operators[0]] = tile
             elif isinstance(stage, PoolStage):
                 nodes[stage.operators[0]] = {"lanes": stage.lanes_out, "taps": list(stage.taps)}
@@ -240,21 +249,35 @@ class _Planner:
         if unrolled.latency > most:
             raise ConfigurationError(
                 f"latency must be at least the {unrolled.latency} cycles of the unrolled network, not {most}"
+                + self._slower_clock(unrolled, most)
             )
         return unrolled
+
+    def _slower_clock(self, unrolled: Plan, most: int) -> str:
+        """What to say of the clock at which the unrolled network takes so many cycles; nothing if there is none."""
+        clock = self._settings.clock
+        regions = [planned.stage for planned in unrolled.stages if isinstance(planned.stage, RegionStage)]
+        depth = sum(region.pipeline.depth for region in regions) - (unrolled.latency - most)
+        if depth < 0:
+            return ""
+        mhz = 1000 / period_for([region.datapath for region in regions], depth, clock.delays)
+        if mhz < 1:
+            return ""
+        return f"; {int(10 * mhz) / 10:g} MHz instead of {clock.mhz:g} MHz would allow it"
 
     def at(self, interval: int | None) -> Plan:
         """The plan for an interval; None: as the settings say."""
         graph, settings = self._graph, self._settings
         folds = self._folder.folds(interval)
-        shared = {name for name, fold in folds.items() if fold.tile is not None}
+        shared = {name for name, fold in folds.items() if fold.shared}
+        digits = {name for name, fold in folds.items() if fold.digit}
         wanted = interval or settings.cycles or max((fold.cycles for fold in folds.values()), default=1)
         streams = (
             bool(shared) or wanted > 1 or settings.reuse > 1 or any("lanes" in f for f in settings.folding.values())
         )
         if wanted == 1 and streams:
             wanted = settings.reuse
-        groups = group(graph, shared, wanted, streams=streams)
+        groups = group(graph, shared, wanted, streams=streams, digits=digits)
         if settings.weights == "writable":
             _check_writable(groups)
         if not self._force:
@@ -269,7 +292,7 @@ class _Planner:
                 f"lanes of a free-running pipeline must be all {graph.input_tensor.size} elements of the input, not "
                 f"{lanes}"
             )
-        alone = len(groups) == 1 and groups[0].kind == "region"
+        alone = len(groups) == 1 and groups[0].kind in WHOLE
         free = not settings.backpressure and alone and settings.output_lanes is None
         lanes_of = {graph.input: lanes}
         stages: list[StagePlan] = []
@@ -320,6 +343,7 @@ def _address_loads(stages: list[StagePlan]) -> None:
 
 
 def _check_time(groups: list[Group], folds: dict[str, Fold]) -> None:
+    estimates: list[tuple[float, Dense | Conv, int]] = []
     for found in groups:
         for node in found.nodes:
             if not isinstance(node, Dense | Conv) or found.kind == "reduce":
@@ -333,21 +357,25 @@ def _check_time(groups: list[Group], folds: dict[str, Fold]) -> None:
             if isinstance(node, Conv) and tile is None:
                 copies = node.window.pixels_out
             matrix = node.weights.reshape(-1, node.weights.shape[-1])
-            estimate = solving_seconds(matrix) * copies
-            if estimate > PATIENCE_SECONDS:
-                raise ConfigurationError(
-                    f"Layer {node.name!r} has {node.multiplications} multiplications: unrolling it (reuse "
-                    f"{node.multiplications // matrix.size if tile is not None else 1}) takes about "
-                    f"{estimate / 60:.0f} minutes and makes a large design; give it more reuse, or --force (force=True)"
-                )
+            # The same kernel is solved once, and built as often as it stands side by side.
+            estimate = solving_seconds(matrix) + building_seconds(matrix) * copies
+            estimates.append((estimate, node, node.multiplications // matrix.size if tile is not None else 1))
+    total = sum(estimate for estimate, _, _ in estimates)
+    if total > PATIENCE_SECONDS:
+        _, node, reuse = max(estimates, key=lambda found: found[0])
+        raise ConfigurationError(
+            f"Layer {node.name!r} has {node.multiplications} multiplications: unrolling it (reuse {reuse}) "
+            f"takes about {total / 60:.0f} minutes{' together with the others' if len(estimates) > 1 else ''} and "
+            "makes a large design; give it more reuse, or --force (force=True)"
+        )
 
 
 def _default_lanes(graph: Graph, groups: list[Group], settings: Settings, folds: dict[str, Fold], interval: int) -> int:
     """All elements where the first layers are unrolled or nothing may wait; else what keeps the slowest layer busy."""
     tensor = graph.input_tensor
     first = [found for found in groups if any(graph.input in node.inputs for node in found.nodes)]
-    if all(found.kind == "region" for found in first) or not settings.backpressure:
+    if all(found.kind in WHOLE for found in first) or not settings.backpressure:
         return tensor.size
     if is_feature_map(tensor):
         return lanes_for(tensor.size, tensor.channels, interval)
-    return -(-tensor.size // max((fold.cycles for fold in folds.values() if fold.tile is not None), default=1))
+    return -(-tensor.size // max((fold.cycles for fold in folds.values() if fold.shared), default=1))

@@ -12,8 +12,12 @@ from rtl4ml.datapath.delays import Clock, delays_of
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
 from rtl4ml.operators import Conv, Dense
+from rtl4ml.planning.parts import PARTS, find_part
 
 Linear = Conv | Dense
+
+STYLES = ("multipliers", "sparse", "digits", "auto")
+"""What a layer that takes several cycles a frame can be made of."""
 
 LAYER_KINDS = (Conv.kind.lower(), Dense.kind.lower())
 """Kinds of layers that a reuse can be given for."""
@@ -22,10 +26,13 @@ LAYER_KINDS = (Conv.kind.lower(), Dense.kind.lower())
 WEIGHTS = ("fixed", "writable")
 """What weights can be."""
 
+AUTO = "auto"
+"""A reuse that planning finds: the smallest with which the network fits its target."""
+
 GOALS = ("interval", "fps", "latency", "multipliers")
 """What planning can be asked to meet, instead of a reuse."""
 
-FOLDS = ("reuse", "outputs", "inputs", "channels", "taps", "groups", "finish", "lanes", "pixels")
+FOLDS = ("reuse", "outputs", "inputs", "channels", "taps", "groups", "finish", "lanes", "pixels", "digit", "skip")
 """What a folding can say of a node."""
 
 
@@ -39,6 +46,11 @@ class Settings:
         layer_reuse: by layer name or kind of layer ("dense", "conv"), instead of `reuse`. A layer's own entry wins over
             that of its kind; more than the layer's multiplications is an error there, while that of a kind goes as far
             as the layer has any.
+        style: what layers with a reuse above 1 are made of: "multipliers", a tile of them that goes through the matrix;
+            "sparse", the same, but in Dense layers a multiplier reads only elements that its weights are not 0 for;
+            "digits", hard-wired adders that take some bits of every activation a cycle, in as many cycles as the
+            activations have bits at the most; or "auto", the cheapest on the target.
+        layer_style: by layer name or kind of layer, instead of `style`; a layer's own entry wins over that of its kind.
         lanes: elements of an input beat; None: all of them when the first layer is unrolled or the pipeline runs
             free, else the fewest that keep the interval.
         clock_mhz: the clock that registers are placed for.
@@ -53,6 +65,8 @@ class Settings:
         folding: tiles and lanes of nodes by name, as a plan writes them.
         target: family or part whose timing model says where registers stand: "ecp5", "ice40", "xc7", "xcup",
             "ecp5-25f", ...; None: no device in particular.
+        fit: part that the network shall fit with the shortest interval, found by estimates
+            (:mod:`rtl4ml.planning.fit`); instead of a goal or a reuse of the network. Its timing model is taken.
     """
 
     reuse: int = 1
@@ -68,6 +82,9 @@ class Settings:
     multipliers: int | None = None
     folding: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     target: str | None = None
+    style: str = "multipliers"
+    layer_style: Mapping[str, str] = field(default_factory=dict)
+    fit: str | None = None
 
     def __post_init__(self) -> None:
         """Check each value by itself.
@@ -95,11 +112,18 @@ class Settings:
             raise ConfigurationError(f"clock_mhz must be a number from 1 to 2000, not {self.clock_mhz!r}")
         if self.target is not None and not isinstance(self.target, str):
             raise ConfigurationError(f"target must be the name of a device, not {self.target!r}")
-        delays_of(self.target)
+        delays_of(self.timing_target)
+        self._check_fit()
         if not isinstance(self.backpressure, bool):
             raise ConfigurationError(f"backpressure must be true or false, not {self.backpressure!r}")
         if self.weights not in WEIGHTS:
             raise ConfigurationError(f"weights must be {' or '.join(WEIGHTS)}, not {self.weights!r}")
+        for name, style in (
+            ("style", self.style),
+            *((f"style of layer {k!r}", v) for k, v in self.layer_style.items()),
+        ):
+            if style not in STYLES:
+                raise ConfigurationError(f"{name} must be one of {', '.join(STYLES)}, not {style!r}")
 
     def _check_goals(self) -> None:
         if self.fps is not None and (
@@ -115,6 +139,18 @@ class Settings:
             raise ConfigurationError(
                 f"{goals[0]} must stand without a reuse of the network, not with reuse {self.reuse}"
             )
+
+    def _check_fit(self) -> None:
+        if self.fit is None:
+            return
+        part = find_part(self.fit)
+        if self.has_goal or self.reuse != 1:
+            other = next((name for name in GOALS if getattr(self, name) is not None), f"reuse {self.reuse}")
+            raise ConfigurationError(
+                f"fit must stand without a goal and without a reuse of the network, not with {other}"
+            )
+        if self.target not in (None, part.target, part.name):
+            raise ConfigurationError(f"target beside fit {self.fit} must be {part.name}, not {self.target}")
 
     def _check_folding(self) -> None:
         if not isinstance(self.folding, Mapping):
@@ -139,7 +175,12 @@ class Settings:
     @property
     def clock(self) -> Clock:
         """What registers are placed for."""
-        return Clock(self.clock_mhz, delays_of(self.target))
+        return Clock(self.clock_mhz, delays_of(self.timing_target))
+
+    @property
+    def timing_target(self) -> str | None:
+        """What timing model and synthesis know the target as: parts of AMD by their families."""
+        return PARTS[self.target].target if self.target is not None and self.target in PARTS else self.target
 
     @property
     def has_goal(self) -> bool:
@@ -154,11 +195,16 @@ class Settings:
         """Reuse of the layer's kind, or else the network's."""
         return self.layer_reuse.get(kind_of(layer), self.reuse)
 
+    def style_of(self, layer: Linear) -> str:
+        """Style of a layer: its own, its kind's, or the network's."""
+        return self.layer_style.get(layer.name, self.layer_style.get(kind_of(layer), self.style))
+
     def check(self, graph: Graph) -> None:
         """Check the settings against a graph.
 
         Raises:
-            ConfigurationError: an unknown layer, more reuse than multiplications, more lanes than elements.
+            ConfigurationError: an unknown layer, more reuse than multiplications, more lanes than elements, or weights
+                that are adders and shall be writable.
         """
         layers = {o.name: o for o in graph.operators if isinstance(o, Linear)}
         for name, reuse in self.layer_reuse.items():
@@ -173,6 +219,18 @@ class Settings:
                 raise ConfigurationError(
                     f"reuse of layer {name!r} must be at most its {layers[name].multiplications} multiplications, "
                     f"not {reuse}"
+                )
+        for name in self.layer_style:
+            if name not in layers and name not in LAYER_KINDS:
+                raise ConfigurationError(
+                    f"Layer of a style must be one of {', '.join(map(repr, layers))}, or a kind of layer "
+                    f"({', '.join(map(repr, LAYER_KINDS))}), not {name!r}"
+                )
+        for layer in layers.values():
+            if self.weights == "writable" and (style := self.style_of(layer)) in ("sparse", "digits"):
+                raise ConfigurationError(
+                    f"style of layer {layer.name!r} must be multipliers for writable weights, not {style}: what is "
+                    "built depends on the weights"
                 )
         nodes = {o.name for o in graph.operators}
         for name in self.folding:
@@ -219,19 +277,38 @@ def parse_reuse(text: str) -> tuple[int | None, dict[str, int]]:
     return network, layers
 
 
+def parse_style(text: str) -> tuple[str | None, dict[str, str]]:
+    """`digits`, `fc1=auto`, `conv=digits`, or several with commas: the network's style, if given, those of layers.
+
+    The network's may be written `default=digits` too.
+    """
+    network: str | None = None
+    layers: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, style = part.strip().rpartition("=")
+        if name and name.strip() != "default":
+            layers[name.strip()] = style.strip()
+        else:
+            network = style.strip()
+    return network, layers
+
+
 def from_mapping(values: Mapping[str, Any], base: Settings | None = None) -> Settings:
-    """Settings from a file's or a caller's words; `reuse` may be a number or a table of layers with an entry `default`.
+    """Settings from a file's or a caller's words; `reuse` and `style` may be tables of layers with an entry `default`.
 
     Raises:
         ConfigurationError: an unknown word or a value without a meaning.
     """
     values = dict(values)
-    known = set(Settings.__dataclass_fields__) - {"layer_reuse"}
+    known = set(Settings.__dataclass_fields__) - {"layer_reuse", "layer_style"}
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigurationError(f"Setting must be one of {', '.join(sorted(known))}, not {unknown[0]!r}")
     reuse = values.get("reuse")
-    if isinstance(reuse, str):
+    if isinstance(reuse, str) and reuse.strip() == AUTO:
+        values.pop("reuse")
+        values.setdefault("fit", _part_of(values, base))
+    elif isinstance(reuse, str):
         network, layers = parse_reuse(reuse)
         values["layer_reuse"] = layers
         values.pop("reuse")
@@ -243,7 +320,33 @@ def from_mapping(values: Mapping[str, Any], base: Settings | None = None) -> Set
         values.pop("reuse")
         if "default" in reuse:
             values["reuse"] = reuse["default"]
+    style = values.get("style")
+    if isinstance(style, str | Mapping):
+        network_style, layer_styles = parse_style(style) if isinstance(style, str) else _table_of(style)
+        values["layer_style"] = layer_styles
+        values.pop("style")
+        if network_style is not None:
+            values["style"] = network_style
     return replace(base or Settings(), **values)
+
+
+def _part_of(values: Mapping[str, Any], base: Settings | None) -> str:
+    """The part that `reuse="auto"` folds for: the target.
+
+    Raises:
+        ConfigurationError: there is no target, or it is a family without a size.
+    """
+    target = values.get("fit") or values.get("target") or (None if base is None else base.fit or base.target)
+    if target not in PARTS:
+        raise ConfigurationError(
+            f"target of reuse auto must be the part to be fitted to, one of {', '.join(PARTS)}, not {target!r}"
+        )
+    return str(target)
+
+
+def _table_of(values: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The entry `default`, None without one, and the others."""
+    return values.get("default"), {str(k): v for k, v in values.items() if k != "default"}
 
 
 def from_file(path: str | Path) -> Settings:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from rtl4ml.frontend.equality import Departure, announced
 from rtl4ml.graph import Graph
-from rtl4ml.planning.description import describe_form, tile_words
+from rtl4ml.planning.description import describe_form, digit_words, tile_words
 from rtl4ml.planning.plan import Plan
 from rtl4ml.report.verification import Verification
 from rtl4ml.simulation.verilator import ToolStatus
@@ -90,7 +90,7 @@ def plan_table(plan: Plan) -> RenderableType:
             table,
             " -> ".join(stage.operators) or stage.name,
             str(planned.reuse),
-            tile_words(planned.tile) or ("adders" if planned.multiplications else ""),
+            digit_words(planned.digits) or tile_words(planned.tile) or ("adders" if planned.multiplications else ""),
             str(stage.multipliers),
             str(planned.stage.logic_products),
             str(planned.interval),

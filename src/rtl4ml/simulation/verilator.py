@@ -124,11 +124,13 @@ def compiler_version(compiler: str) -> str:
     return _first_line(compiler, "--version") or "unknown"
 
 
-def _package_status(name: str, needed_for: str) -> ToolStatus:
+def _package_status(name: str, needed_for: str, extra: str | None = None) -> ToolStatus:
+    """Of a package that is required, or of one that comes with an extra."""
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return ToolStatus(name, "", "missing", needed_for, f"pip install {name}")
+        state: Literal["missing", "optional"] = "missing" if extra is None else "optional"
+        return ToolStatus(name, "", state, needed_for, f"pip install {name if extra is None else extra}")
     return ToolStatus(name, version, "ok", needed_for, "")
 
 
@@ -155,7 +157,7 @@ def probe() -> list[ToolStatus]:
     found.append(_package_status("cocotbext-axi", "protocol bench"))
     found.append(_package_status("pyosys", "Verilog export"))
     for family, parts in (("ecp5", "ECP5"), ("ice40", "iCE40")):
-        found.append(_package_status(f"yowasp-nextpnr-{family}", f"clock on {parts} parts"))
+        found.append(_package_status(f"yowasp-nextpnr-{family}", f"clock on {parts} parts", '"rtl4ml[synth]"'))
     icarus = _first_line("iverilog", "-V")
     if icarus is None:
         hint = "apt-get install iverilog"

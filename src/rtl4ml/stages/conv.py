@@ -6,11 +6,13 @@ from amaranth.lib import wiring
 
 from rtl4ml.cmvm.solve import multiply_matrix
 from rtl4ml.datapath.delays import Clock
+from rtl4ml.datapath.ternary import with_ternary_sums
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import spread
 from rtl4ml.graph import Graph, Tensor
 from rtl4ml.hdl.datapath_array import DatapathPlan
+from rtl4ml.hdl.digit_plan import DigitPlan
 from rtl4ml.hdl.finish import Finish
 from rtl4ml.hdl.mac_plan import MacPlan
 from rtl4ml.hdl.mac_ranges import AnyWeights
@@ -20,6 +22,7 @@ from rtl4ml.operators.conv import Conv, channel_limits
 from rtl4ml.stages.base import Codes, adapted_input, edge_shape, identifier
 from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.stages.conv_words import ConvWords
+from rtl4ml.stages.digit_matrix import digit_matrix
 from rtl4ml.stages.forms import LaneForms
 from rtl4ml.stages.loadable import LoadableHardware, LoadableStage, slots_for
 from rtl4ml.stages.timing import Side, windowed
@@ -45,6 +48,9 @@ class ConvStage(LoadableStage):
         form: of the Requantize node's staircase; None without one.
         first_address: weights and biases can be loaded at run time, and their tables lie at this address or behind it;
             None: they stay.
+        digit: bits of each element of a window that go through the adders in a cycle, where the tile is the whole
+            kernel; 0: all.
+        pair_bits: width of the wider operand of multiplier blocks that two products share where they can; 0: none do.
 
     Attributes:
         conv: the node.
@@ -67,6 +73,8 @@ class ConvStage(LoadableStage):
         clock_mhz: float | Clock,
         form: Form | None,
         first_address: int | None = None,
+        digit: int = 0,
+        pair_bits: int = 0,
     ) -> None:
         nodes = {operator.name: operator for operator in graph.operators}
         conv = nodes[name]
@@ -75,6 +83,7 @@ class ConvStage(LoadableStage):
         if (form is None) != (requantize is None):
             raise ConfigurationError(f"Form and Requantize of node {name!r} must be given together, not one of them")
         tile.check(conv)
+        self._pair_bits = pair_bits
         source = graph.tensors[conv.inputs[0]]
         target_name = conv.output if requantize is None else nodes[requantize].output
         target = graph.tensors[target_name]
@@ -100,10 +109,14 @@ class ConvStage(LoadableStage):
             raise ConfigurationError(
                 f"Tile of node {name!r} must not be the whole kernel for its weights to be loaded: they are logic"
             )
+        elif digit:
+            self.plan = self._digit_plan(graph, forms, digit, Clock.of(clock_mhz))
         else:
             self.plan = self._whole_plan(source, forms, Clock.of(clock_mhz))
         self.multipliers = self.plan.multipliers
-        depth = self.plan.depth + window.latency - 1
+        # A word of digits goes into registers first.
+        gap = self.plan.cycles if isinstance(self.plan, DigitPlan) else 1
+        depth = self.plan.depth + window.latency - (gap == 1)
         beats = self.words.beats
         self.timing = windowed(
             [Side(self.n_in, lanes_in, window.lanes)],
@@ -112,8 +125,9 @@ class ConvStage(LoadableStage):
             unit_words=window.unit_words,
             pass_words=window.pass_words,
             depth=depth,
-            slots=slots_for(depth, window.pass_words, int(beats.max())),
+            slots=slots_for(depth, window.pass_words * gap, int(beats.max())),
             beats=beats,
+            gap=gap,
         )
         self.memory_bits = {"line buffer": window.held * window.lanes * self.element.width} | self._core_bits()
 
@@ -150,7 +164,17 @@ class ConvStage(LoadableStage):
             finish=Finish(forms.build, forms.parameters, words.beats),
             any_weights=any_weights,
             rounds=conv.window.pixels_out,
+            pair_bits=self._pair_bits,
         )
+
+    def _digit_plan(self, graph: Graph, forms: LaneForms, digit: int, clock: Clock) -> DigitPlan:
+        """Adders and shifts of the whole kernel for digits of a window, and a staircase for each output."""
+
+        def finish(datapath: Datapath, lane: int, word: Word) -> Word:
+            constants = {name: datapath.constant(int(v[0])) for name, v in forms.parameters[lane].items()}
+            return forms.build(datapath, lane, word, constants)
+
+        return digit_matrix(graph, self.conv).plan(digit, clock, finish)
 
     def _whole_plan(self, source: Tensor, forms: LaneForms, clock: Clock) -> DatapathPlan:
         """Adders and shifts of the whole kernel, group by group, and a staircase for each output."""
@@ -166,10 +190,11 @@ class ConvStage(LoadableStage):
             matrix = conv.weights[..., part].reshape(taps * channels, each)
             elements = np.arange(taps)[:, None] * conv.channels_in + group * channels + np.arange(channels)
             words = [datapath.input(f"x_{s}", low[s], high[s]) for s in elements.reshape(-1).tolist()]
-            sums += multiply_matrix(datapath, words, matrix, offsets[part])
+            sums += multiply_matrix(datapath, words, matrix, offsets[part], ternary=clock.delays.ternary)
         for lane, (word, parameters) in enumerate(zip(sums, forms.parameters, strict=True)):
             constants = {name: datapath.constant(int(values[0])) for name, values in parameters.items()}
             datapath.output(f"o_{lane}", forms.build(datapath, lane, word, constants))
+        datapath = with_ternary_sums(datapath) if clock.delays.ternary else datapath
         return DatapathPlan(datapath, taps * conv.channels_in, clock.period_ns, clock.delays)
 
     def _arranged(self, weights: Codes, bias: Codes) -> tuple[Codes, Codes]:

@@ -53,6 +53,11 @@ class ConvTile:
         return max(conv.window.pixels_out * self.cycles(conv), written)
 
     @property
+    def paired_products(self) -> int:
+        """Multipliers of the products where two of an element share one."""
+        return -(-(self.outputs // self.groups) // 2) * self.channels * self.taps[0] * self.taps[1]
+
+    @property
     def products(self) -> int:
         """Products side by side, each of a multiplier unless its weights or elements are small."""
         return self.outputs * self.channels * self.taps[0] * self.taps[1] // self.groups
@@ -94,7 +99,7 @@ def whole_tile(conv: Conv) -> ConvTile:
     return ConvTile(conv.channels_out, conv.channels_in, (rows, columns), conv.groups, conv.channels_out)
 
 
-def choose_conv_tile(conv: Conv, passes: int, *, finish_multipliers: bool = False) -> ConvTile:
+def choose_conv_tile(conv: Conv, passes: int, *, finish_multipliers: bool = False, pairs: bool = False) -> ConvTile:
     """The smallest tile that needs at most `passes` cycles an output pixel.
 
     Fewest multipliers; among equals the fewest outputs (each needs an accumulator), then the fewest taps side by side
@@ -108,13 +113,14 @@ def choose_conv_tile(conv: Conv, passes: int, *, finish_multipliers: bool = Fals
         passes: cycles allowed; more than the products of a pixel leave one multiplier. With strides, no tile is faster
             than an input pixel a cycle.
         finish_multipliers: each lane behind the accumulators has a multiplier.
+        pairs: two products of an element share a multiplier.
 
     Raises:
         ConfigurationError: `passes` is below 1.
     """
     if passes < 1:
         raise ConfigurationError(f"Passes of node {conv.name!r} must be 1 or more, not {passes}")
-    numbers = _search(_geometry(conv), finish_multipliers)
+    numbers = _search(_geometry(conv), finish_multipliers, pairs)
     possible = numbers[numbers[:, _CYCLES] <= max(passes, -(-conv.window.pixels_in // conv.window.pixels_out))]
     if passes == 1 or not len(possible):
         return whole_tile(conv)
@@ -163,12 +169,13 @@ def _divisors(number: int) -> Codes:
 
 
 @functools.lru_cache(maxsize=1024)
-def _search(geometry: tuple[int, ...], finish_multipliers: bool) -> Codes:
+def _search(geometry: tuple[int, ...], finish_multipliers: bool, pairs: bool = False) -> Codes:
     """All tiles but the whole kernel, int64 (tiles, 9).
 
     Args:
         geometry: of the node.
         finish_multipliers: each lane behind the accumulators has a multiplier.
+        pairs: two products of an element share a multiplier.
     """
     rows, columns, channels, outputs, groups, pixels_in, pixels_out = geometry
     # Outputs and channels of a pass in one group, then in several side by side.
@@ -184,7 +191,8 @@ def _search(geometry: tuple[int, ...], finish_multipliers: bool) -> Codes:
             finish = _finish_lanes(p, np.where(gamma > 1, p, outputs), words, finish_multipliers)
             passes = groups // gamma * -(-outputs * gamma // p)
             products = p * c * tap_rows * tap_columns // gamma
-            multipliers = products + finish * finish_multipliers
+            shared = -(-(p // gamma) // 2) * c * tap_rows * tap_columns if pairs else products
+            multipliers = shared + finish * finish_multipliers
             taps = [np.full(len(p), taps, np.int64) for taps in (tap_rows * tap_columns, tap_rows, tap_columns)]
             cycles = np.maximum(passes * words, written)
             part = np.stack([multipliers, p, taps[0], cycles, finish, c, taps[1], taps[2], gamma], axis=1)

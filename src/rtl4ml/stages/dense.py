@@ -37,6 +37,7 @@ class DenseStage(LoadableStage):
             None: they stay.
         finish: F, outputs a beat, a divisor of P: so many lanes follow the accumulators, a beat after the other. None:
             P of them.
+        pair_bits: width of the wider operand of multiplier blocks that two products share where they can; 0: none do.
 
     Raises:
         ConfigurationError: the tile is larger than the matrix, form and `requantize` do not go together, the node does
@@ -54,6 +55,7 @@ class DenseStage(LoadableStage):
         form: Form | None,
         first_address: int | None = None,
         finish: int | None = None,
+        pair_bits: int = 0,
     ) -> None:
         nodes = {operator.name: operator for operator in graph.operators}
         dense = nodes[name]
@@ -102,6 +104,7 @@ class DenseStage(LoadableStage):
             delays=Clock.of(clock_mhz).delays,
             finish=Finish(forms.build, forms.parameters, beats),
             any_weights=any_weights,
+            pair_bits=pair_bits,
         )
         if first_address is not None:
             self._place(self.plan, first_address)

@@ -4,7 +4,7 @@ import abc
 from dataclasses import replace
 
 import numpy as np
-from amaranth.hdl import Module, Shape, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -12,8 +12,11 @@ from amaranth.utils import ceil_log2
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.hdl.datapath_array import DatapathArray, DatapathPlan
 from rtl4ml.hdl.delay import delay
+from rtl4ml.hdl.digit_array import DigitArray
+from rtl4ml.hdl.digit_plan import DigitPlan
 from rtl4ml.hdl.fifo import CreditedFifo, beat_signature
 from rtl4ml.hdl.frame_store import FrameStore
+from rtl4ml.hdl.gather_store import GatherStore
 from rtl4ml.hdl.mac_array import MacArray
 from rtl4ml.hdl.mac_plan import MacPlan
 from rtl4ml.hdl.tables import cycle_rows, shape_of_range
@@ -29,7 +32,7 @@ class LoadableStage(Stage):
         plan: of the tile, or of adders that do without one.
     """
 
-    plan: MacPlan | DatapathPlan
+    plan: MacPlan | DatapathPlan | DigitPlan
 
     @abc.abstractmethod
     def _arranged(self, weights: Codes, bias: Codes) -> tuple[Codes, Codes]:
@@ -70,8 +73,8 @@ class LoadableStage(Stage):
             # Two banks each.
             weights, bias = (2 * table.rows * table.columns * table.shape.width for table in self.tables)
             return {"weights": weights, "parameters": parameters + bias, "fifo": fifo}
-        rows = plan.groups * plan.words
-        stored = [shape_of_range(*plan.products[position].stored_range).width for position in plan.stored]
+        rows = plan.passes
+        stored = [shape_of_range(*limits).width for _, limits in plan.columns.values()]
         bias = sum(_rom_bits(values) for values in plan.start.T)
         return {"weights": rows * sum(stored) if rows > 1 else 0, "parameters": parameters + bias, "fifo": fifo}
 
@@ -113,7 +116,7 @@ class LoadableHardware(wiring.Component):
             }
         )
 
-    def _compute(self, m: Module, store: FrameStore | WindowBuffer, element: Shape, latency: int) -> None:
+    def _compute(self, m: Module, store: FrameStore | GatherStore | WindowBuffer, element: Shape, latency: int) -> None:
         """Add everything behind the memory that issues words.
 
         Args:
@@ -130,28 +133,38 @@ class LoadableHardware(wiring.Component):
         wiring.connect(m, fifo.o, wiring.flipped(self.o))
         issue = Signal()
         ends = Signal(name="group_ends")
+        free: Value = Const(1)
+        if isinstance(plan, DigitPlan):
+            # The digits of a word take their time.
+            busy = Signal(range(plan.cycles))
+            m.d.sync += busy.eq(Mux(issue, plan.cycles - 1, Mux(busy == 0, 0, busy - 1)))
+            free = busy == 0
         m.d.comb += [
-            store.permit.eq(fifo.grant | ~store.last),
+            store.permit.eq((fifo.grant | ~store.last) & free),
             issue.eq(store.available & store.permit),
             ends.eq(issue & store.last),
         ]
         # The credits of a group: those of all its beats.
         (count,) = cycle_rows(m, "credits", [beats], ends)
         m.d.comb += fifo.spend.eq(_where(ends, count))
-        array: MacArray | DatapathArray
+        array: MacArray | DatapathArray | DigitArray
         if isinstance(plan, MacPlan):
             array = MacArray(plan, element, stage.out_shape, tables, stage.address_bits)
+            m.d.comb += array.issue.eq(delay(m, "word_issued", issue, latency - 1))
             for name, bit in (("first", store.first), ("last", store.last)):
                 m.d.comb += getattr(array, name).eq(delay(m, f"word_{name}", bit, latency - 1))
+        elif isinstance(plan, DigitPlan):
+            array = DigitArray(plan, element, stage.out_shape)
+            m.d.comb += array.load.eq(delay(m, "word_issued", issue, latency))
         else:
             array = DatapathArray(plan, element, stage.out_shape)
+            m.d.comb += array.issue.eq(delay(m, "word_issued", issue, latency - 1))
         m.submodules.array = array
         if tables:
             for name in ("address", "data", "write", "switch", "pending"):
                 m.d.comb += getattr(array, f"w_{name}").eq(getattr(self, f"w_{name}"))
             m.d.comb += self.w_swapped.eq(array.w_swapped)
         m.d.comb += [
-            array.issue.eq(delay(m, "word_issued", issue, latency - 1)),
             array.word.eq(store.word),
             fifo.i_valid.eq(array.o_valid),
             fifo.i_payload.eq(array.o_payload),

@@ -5,7 +5,9 @@ import numpy as np
 from rtl4ml.errors import ConfigurationError
 
 
-def choose_tile(n_in: int, n_out: int, reuse: int) -> tuple[int, int]:
+def choose_tile(
+    n_in: int, n_out: int, reuse: int, *, pairs: bool = False, finish_multipliers: bool = False
+) -> tuple[int, int]:
     """The smallest tile of P outputs by S inputs that needs at most `reuse` passes.
 
     `ceil(n_out / P) * ceil(n_in / S) <= reuse` with the fewest multipliers P * S; among equals the fewest outputs (each
@@ -15,6 +17,8 @@ def choose_tile(n_in: int, n_out: int, reuse: int) -> tuple[int, int]:
         n_in: elements of the input.
         n_out: elements of the output.
         reuse: passes allowed; more than n_in * n_out leave one multiplier.
+        pairs: two products of an element share a multiplier, so that a tile takes ceil(P / 2) * S.
+        finish_multipliers: with pairs, whether each output has a multiplier behind its accumulator: they count too.
 
     Returns:
         (P, S).
@@ -26,6 +30,8 @@ def choose_tile(n_in: int, n_out: int, reuse: int) -> tuple[int, int]:
     (16, 16)
     >>> choose_tile(784, 10, 7840)
     (1, 1)
+    >>> choose_tile(16, 64, 64, pairs=True)
+    (2, 8)
     """
     if min(n_in, n_out, reuse) < 1:
         raise ConfigurationError(f"Elements and reuse must be 1 or more, not {n_in} x {n_out}, reuse {reuse}")
@@ -36,5 +42,8 @@ def choose_tile(n_in: int, n_out: int, reuse: int) -> tuple[int, int]:
     outputs, groups, words = outputs[possible], groups[possible], words[possible]
     elements = -(-n_in // words)
     passes = groups * -(-n_in // elements)
-    best = np.lexsort((passes, outputs, outputs * elements))[0]
+    multipliers = outputs * elements
+    if pairs:
+        multipliers = -(-outputs // 2) * elements + outputs * finish_multipliers
+    best = np.lexsort((passes, outputs, multipliers))[0]
     return int(outputs[best]), int(elements[best])

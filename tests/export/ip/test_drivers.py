@@ -181,7 +181,8 @@ def test_pynq_driver(ip, pynq, monkeypatch):
     dma = types.SimpleNamespace(
         sendchannel=Channel(lambda buffer: seen.append(buffer.memory.tobytes())), recvchannel=Channel(give)
     )
-    pynq.Overlay.parts = {"axi_dma_0": dma}
+    control = getattr(driver, f"{facts.name}Control")({0x14: 7, 0x10: 1})
+    pynq.Overlay.parts = {"axi_dma_0": dma, f"{facts.name}_axil_0": control}
     overlay = getattr(driver, f"{facts.name}Overlay")("design.bit", download=False)
     assert (overlay.bitfile, overlay.settings) == ("design.bit", {"download": False})
     assert np.array_equal(overlay.network.run(facts.codes), facts.outputs)
@@ -191,9 +192,11 @@ def test_pynq_driver(ip, pynq, monkeypatch):
     assert np.array_equal(overlay.network.model.evaluate(facts.codes), facts.outputs)
     overlay.network.close()
 
-    control = getattr(driver, f"{facts.name}Control")({0x14: 7, 0x10: 1})
-    assert control.bindto == [f"rtl4ml:ip:{facts.name}_axil:0.0"]
-    control.start()
-    assert control.read(0) == 0x81
+    assert control.bindto == [f"rtl4ml:ip:{facts.name}_axil:0.0", f"xilinx.com:module_ref:{facts.name}_axil:1.0"]
+    assert overlay.control is control
+    assert control.read(0) == 0x81  # the overlay lets frames pass
     control.stop()
     assert (control.read(0), control.frames, control.error, control.idle) == (0, 7, True, False)
+    control.start(always=False)
+    assert control.read(0) == 0x01
+    assert getattr(driver, f"{facts.name}Overlay")("design.bit", control=None).control is None

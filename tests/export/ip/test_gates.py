@@ -1,17 +1,17 @@
 """What other tools say of an exported IP: lint, simulators, Yosys, FuseSoC, tclsh."""
 
+import json
 import re
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pyosys.libyosys as yosys
 import pytest
 
 import rtl4ml
-from rtl4ml.yosys import run_yosys
-from tests.export.ip.conftest import needs_icarus
+from rtl4ml.errors import ConfigurationError
+from tests.export.ip.conftest import WITH_REGISTERS, needs_icarus
 
 
 def text_files(folder):
@@ -28,7 +28,9 @@ def bench_sources(folder, sim):
 
 def test_the_same_bytes_on_two_runs(designs, ips, tmp_path):
     for name, design in designs.items():
-        again = rtl4ml.compile(design.graph, name=name, **settings(design)).export(tmp_path)
+        again = rtl4ml.compile(design.graph, name=name, **settings(design)).export(
+            tmp_path, axi_lite=name in WITH_REGISTERS
+        )
         files = sorted(p.relative_to(ips[name]) for p in ips[name].rglob("*") if p.is_file())
         assert files == sorted(p.relative_to(again) for p in again.rglob("*") if p.is_file())
         assert all((ips[name] / p).read_bytes() == (again / p).read_bytes() for p in files)
@@ -104,54 +106,82 @@ def test_the_plain_bench_finds_what_is_wrong(ips, tmp_path, name, change):
     assert "PASS" not in done.stdout
 
 
-@pytest.mark.rtl
-@pytest.mark.parametrize("name", ["free", "stream"])
-def test_the_plain_bench_passes_in_verilator(ips, tools, tmp_path, name):
+@needs_icarus
+@pytest.mark.parametrize("name", ["stream", "maps", "loads"])
+def test_the_bench_of_the_registers_passes_in_icarus(ips, tmp_path, name):
     shutil.copytree(ips[name], tmp_path / name)
-    done = run(["make", "-C", "sim", "verilator"], tmp_path / name, tools)
+    done = run(["make", "-C", "sim", f"TOP={name}_axil"], tmp_path / name)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^PASS: ", done.stdout, re.MULTILINE)
 
 
-@needs_icarus
-@pytest.mark.parametrize("name", ["slow", "stream"])
-def test_the_protocol_bench_runs_from_a_copy(ips, tools, tmp_path, name):
-    shutil.copytree(ips[name], tmp_path / "copy")
-    assert not any("import rtl4ml" in text for text in text_files(tmp_path / "copy").values())
-    done = run([sys.executable, "copy/sim/cocotb/run.py", "icarus"], tmp_path, tools)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    assert done.stdout.splitlines()[-1] == "PASS"
+def ports_of(files, top):
+    """Ports as Yosys reads them: direction and bits by name."""
+    design = yosys.Design()
+    for file in files:
+        yosys.run_pass(f"read_verilog {file}", design)
+    yosys.run_pass(f"hierarchy -check -top {top}", design)
+    return {
+        wire.name.str().lstrip("\\"): ("input" if wire.port_input else "output", wire.width)
+        for wire in design.top_module().wires_.values()
+        if wire.port_input or wire.port_output
+    }
 
 
-@pytest.mark.parametrize("name", ["free", "stream"])
-def test_yosys_runs_the_scripts(ips, tmp_path, name):
-    shutil.copytree(ips[name], tmp_path / name)
-    for script in ("synth.ys", "synth_ice40.ys") if name == "free" else ("synth.ys",):
-        text = (ips[name] / "yosys" / script).read_text()
-        commands = [line for line in text.splitlines() if line and not line.startswith("#")]
-        run_yosys(commands, tmp_path / name)
+def ports_of_tables(text):
+    return re.findall(r"^\| (input|output) \| `(\w+)` \| (\d+) \|", text, re.MULTILINE)
+
+
+def ports_of_vhdl(path):
+    pattern = r"^ +(\w+) : (in |out) (std_logic(?:_vector\((\d+) downto 0\))?)[; ]"
+    found = re.findall(pattern, path.read_text(), re.MULTILINE)
+    return {name: ("input" if way == "in " else "output", int(high or 0) + 1) for name, way, _, high in found}
+
+
+def ports_of_module(path):
+    pattern = r"^ +(?:input|output) +(?:wire|reg) +(?:\[[^]]*\] )?(\w+)"
+    return re.findall(pattern, path.read_text(), re.MULTILINE)
 
 
 def test_every_port_of_the_datasheet_exists(ip):
-    design = yosys.Design()
-    for line in (ip / "filelist.f").read_text().split():
-        yosys.run_pass(f"read_verilog {ip / line}", design)
-    yosys.run_pass(f"hierarchy -check -top {ip.name}", design)
-    found = {}
-    for wire in design.top_module().wires_.values():
-        if wire.port_input or wire.port_output:
-            found[wire.name.str().lstrip("\\")] = ("input" if wire.port_input else "output", wire.width)
-    rows = re.findall(r"^\| (input|output) \| `(\w+)` \| (\d+) \|", (ip / "README.md").read_text(), re.MULTILINE)
+    found = ports_of([ip / line for line in (ip / "filelist.f").read_text().split()], ip.name)
+    core, *registers = (ip / "README.md").read_text().split("\n## Registers\n")
+    rows = ports_of_tables(core)
     assert {name: (direction, int(width)) for direction, name, width in rows} == found
-    vhdl = re.findall(
-        r"^ +(\w+) : (in |out) (std_logic(?:_vector\((\d+) downto 0\))?)[; ]", (ip / f"{ip.name}.vhd").read_text(), re.M
-    )
-    sizes = {name: ("input" if way == "in " else "output", int(high or 0) + 1) for name, way, _, high in vhdl}
-    assert sizes == found
-    order = re.findall(
-        r"^ +(?:input|output) +(?:wire|reg) +(?:\[[^]]*\] )?(\w+)", (ip / f"rtl/{ip.name}.v").read_text(), re.M
-    )
-    assert [name for _, name, _ in rows] == order
+    assert ports_of_vhdl(ip / f"{ip.name}.vhd") == found
+    assert [name for _, name, _ in rows] == ports_of_module(ip / f"rtl/{ip.name}.v")
+    assert bool(registers) == (ip / "axi_lite").exists()
+
+
+@pytest.mark.parametrize("name", ["stream", "maps", "loads"])
+def test_every_port_and_register_of_the_wrapper_exists(ips, name):
+    folder, top = ips[name], f"{name}_axil"
+    wrapper = folder / f"axi_lite/{top}.v"
+    found = ports_of([*sorted((folder / "rtl").iterdir()), wrapper], top)
+    core, registers = (folder / "README.md").read_text().split("\n## Registers\n")
+    rows = {port: (direction, int(width)) for direction, port, width in ports_of_tables(core + registers)}
+    assert found == {port: row for port, row in rows.items() if not port.startswith("w_")}
+    assert ports_of_vhdl(folder / f"axi_lite/{top}.vhd") == found
+    assert list(ports_of_vhdl(folder / f"axi_lite/{top}.vhd")) == ports_of_module(wrapper)
+    control = json.loads((folder / "metadata.json").read_text())["control"]
+    offsets = {register["offset"] for register in control["registers"]}
+    head = wrapper.read_text().split("\nmodule ")[0]
+    assert {int(offset, 16) for offset in re.findall(r"^// 0x(\w\w) ", head, re.MULTILINE)} == offsets
+    assert {int(offset, 16) for offset in re.findall(r"^\| 0x(\w\w) \|", registers, re.MULTILINE)} == offsets
+    header = (folder / f"driver/{name}_driver.h").read_text()
+    assert {int(offset, 16) for offset in re.findall(r"_REG_\w+ 0x(\w\w)u", header)} == offsets
+
+
+def test_registers_only_where_they_are_asked_for(networks, designs, tmp_path):
+    for folder in networks.values():
+        texts = "".join(text_files(folder).values())
+        assert "_axil" not in texts
+        assert "_REG_CONTROL" not in texts
+    with pytest.raises(
+        ConfigurationError, match=r"must stand around AXI4-Stream, not the free-running pipeline: leave"
+    ):
+        designs["free"].export(tmp_path, axi_lite=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_ips_in_one_build(ips, tools, tmp_path):
@@ -177,16 +207,19 @@ def all_verilog(folder):
     return "".join(p.read_text() for p in (folder / "rtl").iterdir())
 
 
-TCL = ["vivado/package_ip.tcl", "vivado/package_axil.tcl", "vivado/synth_ooc.tcl", "quartus/synth.tcl", "hw"]
+TCL = ["vivado/package_ip.tcl", "vivado/package_axil.tcl", "vivado/synth_ooc.tcl", "quartus/synth.tcl"]
+TCL += ["quartus/{}_hw.tcl", "quartus/{}_axil_hw.tcl"]
 
 
 @pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
 @pytest.mark.parametrize("script", TCL)
 def test_tcl_runs_with_the_vendors_commands_recorded(ip, tmp_path, script):
-    if not (ip / script).exists() and script != "hw":
-        pytest.skip("registers need AXI4-Stream")
+    script = script.format(ip.name)
+    registers = "axil" in script
+    if registers and not (ip / "axi_lite").exists():
+        assert not (ip / script).exists()
+        return
     shutil.copytree(ip, tmp_path / ip.name)
-    script = f"quartus/{ip.name}_hw.tcl" if script == "hw" else script
     (tmp_path / "stub.tcl").write_text(
         "set argc 0\nset argv {}\nset quartus(args) {}\n"
         "proc unknown {args} {puts [join $args { }]; return 0}\n"
@@ -201,17 +234,15 @@ def test_tcl_runs_with_the_vendors_commands_recorded(ip, tmp_path, script):
     assert named
     assert all((base / file).is_file() for file in named), named
     used = {(base / file).resolve().name for file in named if file.endswith(".v")}
-    assert used - {f"{ip.name}_axil.v"} == {p.name for p in (ip / "rtl").iterdir()}
-
-
-@needs_icarus
-@pytest.mark.parametrize("target", ["sim", "lint"])
-def test_fusesoc_runs_the_core(ips, tools, tmp_path, target):
-    pytest.importorskip("fusesoc")
-    command = [sys.executable, "-m", "fusesoc.main", "--cores-root", str(ips["stream"]), "run", f"--target={target}"]
-    done = run([*command, "rtl4ml:ip:stream"], tmp_path, tools | {"HOME": str(tmp_path)})
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert target != "sim" or "PASS: " in done.stdout + done.stderr
+    assert used == {p.name for p in (ip / "rtl").iterdir()} | ({f"{ip.name}_axil.v"} if registers else set())
+    if script.endswith("_hw.tcl"):
+        bound = re.findall(r"^add_interface_port \w+ (\w+) \w+ (Input|Output) (\d+)$", done.stdout, re.MULTILINE)
+        table = ip / (f"axi_lite/{ip.name}_axil.vhd" if registers else f"{ip.name}.vhd")
+        assert {port: (way.lower(), int(width)) for port, way, width in bound} == ports_of_vhdl(table)
+    elif "package" in script:
+        for bus in ("s_axis", "m_axis", *(["s_axi"] if registers else [])):
+            associated = f"ipx::associate_bus_interfaces -busif {bus} -clock aclk -reset aresetn"
+            assert (associated in done.stdout) == ("m_axis_tdata" in (ip / f"{ip.name}.vhd").read_text())
 
 
 def test_vectors_are_the_networks(designs, ips):

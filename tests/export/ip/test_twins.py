@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,3 +154,13 @@ def test_arithmetic_without_undefined_behaviour(folder):
         pytest.skip("the compiler has no sanitizer")
     done = subprocess.run([folder / "checked"], cwd=folder, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.rtl
+def test_the_jet_tagger_runs_a_million_times_a_second():
+    """The fastest of short runs, in seconds of the processor: others may use the machine meanwhile."""
+    script = Path(__file__).parents[3] / "benchmarks/twins.py"
+    command = [sys.executable, script, "--goal", "--runs", "10", "--seconds", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert max(json.loads(done.stdout)["rates"]) > 1_000_000

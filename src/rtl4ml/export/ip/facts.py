@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from rtl4ml.export.ip.ports import Port
+from rtl4ml.export.ip.registers import axil_ports
 from rtl4ml.formats import Codes
 from rtl4ml.graph import Graph
 
@@ -55,16 +57,6 @@ class Stream:
         return 2 * wires - 1 if self.bipolar else wires
 
 
-@dataclass(frozen=True)
-class Port:
-    """A port of the wrapper: its direction ("input" or "output"), name, bits, and what it is for."""
-
-    direction: str
-    name: str
-    width: int
-    purpose: str
-
-
 @dataclass(frozen=True, eq=False)
 class IpFacts:
     """An IP as its files need to know it.
@@ -94,6 +86,16 @@ class IpFacts:
     def streaming(self) -> bool:
         """AXI4-Stream; else the free-running pipeline."""
         return bool(self.metadata["interface"] == "axi4-stream")
+
+    @property
+    def control(self) -> bool:
+        """Whether registers on AXI4-Lite were asked for."""
+        return self.metadata["control"] is not None
+
+    @property
+    def load(self) -> list[str]:
+        """Names of the ports that load weights: valid, ready, commit, address, data; none where weights are fixed."""
+        return list(self.ports["load"].values()) if self.ports["load"] else []
 
     @cached_property
     def input(self) -> Stream:
@@ -147,6 +149,11 @@ class IpFacts:
         found.append(Port("output", ports["error"], 1, "sticky until reset: an input came at a wrong place or time"))
         return tuple(found)
 
+    @cached_property
+    def axil_port_list(self) -> tuple[Port, ...]:
+        """All ports of the AXI4-Lite wrapper in its order."""
+        return axil_ports(self.port_list, self.load)
+
     @property
     def period_ns(self) -> str:
         """Clock period in ns, as constraint files write it."""
@@ -159,6 +166,8 @@ class IpFacts:
             "version": self.metadata["rtl4ml"],
             "network": plain(str(self.metadata["network"])),
             "streaming": self.streaming,
+            "control": self.control,
+            "load": self.load,
             "latency": self.metadata["latency_cycles"],
             "interval": self.metadata["interval_cycles"],
             "clock_mhz": self.metadata["clock_mhz"],

@@ -5,6 +5,8 @@ from typing import Any
 
 from rtl4ml.export.ip.border import encoder
 from rtl4ml.export.ip.facts import IpFacts, Stream, plain
+from rtl4ml.export.ip.registers import registers
+from rtl4ml.export.ip.resources import sentence
 from rtl4ml.export.ip.vectors import beats
 from rtl4ml.export.templates import render
 from rtl4ml.formats import Codes
@@ -24,27 +26,19 @@ def readme(facts: IpFacts) -> str:
         **facts.common(),
         source=metadata["source"] | {key: metadata["source"].get(key) for key in ("file", "sha256")},
         rate=f"{metadata['clock_mhz'] * 1e6 / metadata['interval_cycles']:,.0f}",
-        resources=_resources(metadata),
+        resources=sentence(metadata),
         diagram="\n".join(_diagram(facts)),
         sides=[
             _side("Input", facts.input, metadata["input"], "ignored above the element's bits"),
             _side("Output", facts.output, metadata["output"], ""),
         ],
         example="\n".join(_example(facts)),
-        load=facts.ports["load"],
+        registers=registers(loads=bool(facts.load)) if facts.control else (),
+        axil_ports=facts.axil_port_list if facts.control else (),
         low=low,
         high=high,
         host_before=host_before,
         host_after=host_after,
-    )
-
-
-def _resources(metadata: Mapping[str, Any]) -> str:
-    memory = metadata["plan"].get("memory_bits", 0)
-    found = metadata.get("resources")
-    known = f"{found}; " if found else ""
-    return (
-        f"{known}{memory:,} bits of memory planned; `vivado/synth_ooc.tcl` and `yosys/` measure the rest on your part"
     )
 
 
@@ -134,7 +128,24 @@ def _host(facts: IpFacts) -> tuple[str, str]:
             "bipolar": "+1 for values from 0 on, else -1.",
             "fixed": "rounding to the input format, half to even, saturating.",
             "integer": "nothing: the file's input is integers.",
-        }.get(encode["kind"], "the file's first quantizer (`encode` of the software models).")
+        }.get(encode["kind"]) or _quantizer(encode)
     after = "`decode` of the software models makes real values of the codes"
     after += f", then the file's {', '.join(epilogue)}." if epilogue else "."
     return before, after
+
+
+def _quantizer(encode: Mapping[str, Any]) -> str:
+    """The file's first quantizer in words; its numbers too where all elements share them."""
+    text = "the file's first quantizer (`encode` of the software models)"
+    scale, zero = encode["scale"], encode["zero_point"]
+    if len(scale) > 1 or len(zero) > 1:
+        return f"{text}."
+    rounding = encode.get("rounding", "ROUND")
+    how = "half to even" if rounding in ("ROUND", "HALF_EVEN") else rounding.lower().replace("_", " ")
+    offset = f" + {zero[0]:g}" if zero[0] else ""
+    # A linear quantizer rounds before it adds, a Quant node behind.
+    inner, outer = (offset, "") if encode["kind"] == "quant" else ("", offset)
+    return (
+        f"{text}: code = round(value / {scale[0]!r}{inner}){outer}, {how}, clipped to [{encode['low']}, "
+        f"{encode['high']}], in float32."
+    )
