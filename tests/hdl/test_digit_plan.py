@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from rtl4ml.datapath.cost import carry_bits
+from rtl4ml.datapath.delays import delays_of
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.hdl.digit_plan import DigitPlan
 from tests.hdl.bench import refuses
@@ -47,6 +49,18 @@ def test_all_codes(bits, digit, cycles, signed):
     x = np.arange(low, high + 1)[:, None]
     assert plan.cycles == cycles
     assert np.array_equal(plan.evaluate(x), x @ weights + plan.bias)
+
+
+def test_sums_of_three_where_a_device_has_them():
+    generator = np.random.default_rng(4)
+    weights, ends = generator.integers(-15, 16, (12, 6)), (np.full(12, -8), np.full(12, 7))
+    plans = [
+        DigitPlan(weights, np.zeros(6, np.int64), *ends, 2, 5.0, delays=delays_of(name)) for name in ("ecp5", "xcup")
+    ]
+    x = generator.integers(-8, 8, (50, 12))
+    for plan in plans:
+        assert np.array_equal(plan.evaluate(x), x @ weights)
+    assert carry_bits(plans[1].kernel) < carry_bits(plans[0].kernel)
 
 
 def test_accumulators_are_narrow():

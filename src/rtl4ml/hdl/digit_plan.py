@@ -12,6 +12,7 @@ from rtl4ml.datapath.cost import carry_bits, live_nodes, multipliers
 from rtl4ml.datapath.delays import GENERIC, Delays
 from rtl4ml.datapath.nodes import range_bits
 from rtl4ml.datapath.pipeline import Pipeline, cut
+from rtl4ml.datapath.ternary import with_ternary_sums
 from rtl4ml.datapath.words import Datapath, Word
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.hdl.tables import shape_of_range
@@ -103,10 +104,10 @@ class DigitPlan:
         kernel = Datapath()
         phase = [kernel.input(f"phase_{k}", 0, 1) for k in range((self.cycles - 1).bit_length())]
         digits = [self._digit(kernel, s, phase) for s in self.elements]
-        products = multiply_matrix(kernel, digits, self._matrix)
+        products = multiply_matrix(kernel, digits, self._matrix, ternary=self.delays.ternary)
         for p, word in zip(self.columns, products, strict=True):
             kernel.output(f"p_{p}", word)
-        set_field(self, "kernel", kernel)
+        set_field(self, "kernel", with_ternary_sums(kernel) if self.delays.ternary else kernel)
 
         # A constant that `finish` adds to an accumulator before anything else joins its start, unless others read it.
         tail, accumulators, several = self._build_tail(frozenset())
