@@ -330,12 +330,10 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=300, help="seconds after which a peer's solver is ended")
     arguments = parser.parse_args()
     notes = machine()
-    tables = []
     if arguments.bits:
-        tables.append(_networks(arguments, notes))
+        publish("Adder graphs", [_networks(arguments, notes)], notes)
     if arguments.squares:
-        tables.append(_squares(arguments))
-    publish("Adder graphs", tables, notes)
+        publish("Adder graphs: solver", [_squares(arguments)], machine())
     return 0
 
 
