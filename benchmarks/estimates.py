@@ -81,6 +81,9 @@ PRIOR: dict[str, tuple[float, float]] = {
 TRUST = 3.0
 """How much of an error a coefficient may cost by being far from that: squares of both are added."""
 
+RARE = 0.02
+"""Share of a design that the rarest kinds of hardware are taken to have."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -272,8 +275,9 @@ def _solved(
         # What tools save everywhere is no property of one primitive.
         whole = rows @ start
         start = start * float(whole @ goals / (whole @ whole))
-    # A coefficient that makes up much of the designs has to be sure to leave its place, and one that starts at 0 too.
-    share = np.maximum(rows.mean(axis=0), 1e-6)
+    # A coefficient that makes up much of the designs has to be sure to leave its place, and one that starts at 0 too;
+    # one that a few designs alone speak of stays near it.
+    share = np.maximum(rows.mean(axis=0), RARE)
     weight = np.sqrt(TRUST * len(goals)) * share
     solved = _least_squares(
         np.vstack([rows, np.diag(weight)]), np.append(goals, weight * start), start, [name in signed for name in names]
