@@ -1,5 +1,5 @@
 import rtl4ml
-from rtl4ml.export.wiring import tensor_width, wire
+from rtl4ml.export.wiring import wire
 from tests.networks.branched import MODELS, graph_of
 
 
@@ -16,7 +16,7 @@ def test_a_fork_a_fifo_and_a_join():
         "stage_1": (("i", "s0_b1_late"), ("i1", "s1"), ("o", "s2")),
         "stage_2": (("i", "s2"), ("o", "s3")),
     }
-    width = tensor_width(network, network.input)
+    width = network.width(network.input)
     depth = network.fifos[network.branches[1]]
     assert list(wired.parts) == [f"net_fork_2x{width}", f"net_fifo_{depth}x{width}"]
 

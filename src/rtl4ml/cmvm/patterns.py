@@ -31,7 +31,6 @@ class Score(NamedTuple):
         width: Weight of the bits of the carry chain.
         blur: Values grow by up to so many 64ths.
         seed: Which pattern grows by how much.
-        least: Occurrences of a pattern that is shared.
         triples: Whether sums of three cost what sums of two do: patterns grow by a third digit where that saves more.
     """
 
@@ -39,7 +38,6 @@ class Score(NamedTuple):
     width: int = 0
     blur: int = 0
     seed: int = 0
-    least: int = 2
     triples: bool = False
 
 

@@ -30,6 +30,9 @@ from rtl4ml.cmvm.patterns import (
 )
 from rtl4ml.cmvm.triples import best_third, keep_with, room_for
 
+LEAST = 2
+"""Occurrences of a pattern that is shared."""
+
 _ENTRY = 28
 _ENTRIES = (1 << _ENTRY) - 1
 
@@ -60,7 +63,7 @@ def share(
     heap = np.zeros(max(2 * known, 1024), np.int64)
     waiting = 0
     for entry in range(known):
-        if entries[entry, 1] >= score.least:
+        if entries[entry, 1] >= LEAST:
             value = value_of(entries[entry, 0], entries[entry, 1], rows, score)
             push(heap, waiting, value << _ENTRY | (_ENTRIES - entry))
             waiting += 1
@@ -72,7 +75,7 @@ def share(
         waiting -= 1
         entry = _ENTRIES - (top & _ENTRIES)
         pattern, count = entries[entry, 0], entries[entry, 1]
-        if count < score.least:
+        if count < LEAST:
             continue
         value = value_of(pattern, count, rows, score)
         if value < top >> _ENTRY:
@@ -90,7 +93,7 @@ def share(
         places = occurrences(masks, pattern, growth, room, found)
         # Occurrences that stay behind for lack of room do so for good: the room only shrinks.
         entries[entry, 1] = 0
-        if places < score.least:
+        if places < LEAST:
             continue
         third = -1
         if score.triples:
@@ -146,7 +149,7 @@ def share(
                 take(masks, digits, counts, column, outside, power + above, plane ^ turned, table, entries)
             pairs += counts[column] + places
         if third >= 0:
-            if entries[entry, 1] >= score.least:
+            if entries[entry, 1] >= LEAST:
                 push(heap, waiting, value_of(pattern, entries[entry, 1], rows, score) << _ENTRY | (_ENTRIES - entry))
                 waiting += 1
             if above < 0:
@@ -176,7 +179,7 @@ def share(
             counts[column] += 1
         for at in range(news):
             pattern, count = fresh[at, 0], fresh[at, 1]
-            if count < score.least:
+            if count < LEAST:
                 continue
             place = place_of(table, entries, pattern)
             entry = table[place]

@@ -69,19 +69,6 @@ def module_name(name: str, network: Network, index: int) -> str:
     return f"{name}_s{index}_{network.stages[index].stage.name}"
 
 
-def tensor_width(network: Network, tensor: str) -> int:
-    """Bits of a beat of a tensor."""
-    for placed in network.stages:
-        stage = placed.stage
-        if placed.output == tensor:
-            return stage.lanes_out * stage.out_shape.width
-        shapes = (stage.in_shape, *stage.other_shapes)
-        for found, shape, side in zip(placed.inputs, shapes, stage.timing.sides, strict=True):
-            if found == tensor:
-                return side.lanes_in * shape.width
-    raise KeyError(tensor)
-
-
 def wire(name: str, network: Network) -> Wiring:
     """Lay out a network.
 
@@ -95,7 +82,7 @@ def wire(name: str, network: Network) -> Wiring:
     ends: dict[Branch, str] = {}
     names = {tensor: f"s{index}" for index, tensor in enumerate(network.tensors)}
     for tensor, own in names.items():
-        width = tensor_width(network, tensor)
+        width = network.width(tensor)
         wires.append(Wire(own, width, "input" if tensor == network.input else tensor))
         consumers = network.consumers(tensor)
         if len(consumers) == 1:

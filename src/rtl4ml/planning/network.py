@@ -125,3 +125,15 @@ class Network:
                 if name == tensor:
                     return side.beats
         raise ConfigurationError(f"Tensor of a network must be on one of its streams, not {tensor!r}")
+
+    def width(self, tensor: str) -> int:
+        """Bits of a beat of a tensor."""
+        for placed in self.stages:
+            stage = placed.stage
+            if placed.output == tensor:
+                return stage.lanes_out * stage.out_shape.width
+            shapes = (stage.in_shape, *stage.other_shapes)
+            for name, shape, side in zip(placed.inputs, shapes, stage.timing.sides, strict=True):
+                if name == tensor:
+                    return side.lanes_in * shape.width
+        raise ConfigurationError(f"Tensor of a network must be on one of its streams, not {tensor!r}")

@@ -355,19 +355,30 @@ def from_file(path: str | Path) -> Settings:
     Raises:
         ConfigurationError: the file cannot be read or parsed, or holds an unknown setting.
     """
+    return from_mapping(read_table(path, "Configuration", "settings"))
+
+
+def read_table(path: str | Path, what: str, entries: str) -> Mapping[str, Any]:
+    """The table in a TOML (.toml) or YAML file.
+
+    Args:
+        path: of the file.
+        what: the file is, for errors.
+        entries: what the table holds, likewise.
+
+    Raises:
+        ConfigurationError: the file cannot be read or parsed, or is no table.
+    """
     path = Path(path)
+    name = f"{what} {str(path)!r}"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"Configuration {str(path)!r} must be a readable text file: {error}") from error
+        raise ConfigurationError(f"{name} must be a readable text file: {error}") from error
     try:
         values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(
-            f"Configuration {str(path)!r} must be TOML (.toml) or YAML: {str(error).splitlines()[0]}"
-        ) from error
+        raise ConfigurationError(f"{name} must be TOML (.toml) or YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values, Mapping):
-        raise ConfigurationError(
-            f"Configuration {str(path)!r} must be a table of settings, not {type(values).__name__}"
-        )
-    return from_mapping(values)
+        raise ConfigurationError(f"{name} must be a table of {entries}, not {type(values).__name__}")
+    return values

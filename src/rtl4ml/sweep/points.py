@@ -14,17 +14,14 @@ are built once, whatever the lanes. `points` lists single designs beside the gri
 
 import itertools
 import json
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import InputFormat
-from rtl4ml.planning.settings import GOALS, Settings, from_mapping
+from rtl4ml.planning.settings import GOALS, Settings, from_mapping, read_table
 
 CODES = "codes"
 """Input format: the codes of the file's first quantizer."""
@@ -162,20 +159,7 @@ def read_grid(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: the file cannot be read or parsed, or is no table.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"Grid {str(path)!r} must be a readable text file: {error}") from error
-    try:
-        values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(
-            f"Grid {str(path)!r} must be TOML (.toml) or YAML: {str(error).splitlines()[0]}"
-        ) from error
-    if not isinstance(values, Mapping):
-        raise ConfigurationError(f"Grid {str(path)!r} must be a table of axes, not {type(values).__name__}")
-    return dict(values)
+    return dict(read_table(path, "Grid", "axes"))
 
 
 def parse_values(texts: Sequence[str], name: str) -> list[Any]:

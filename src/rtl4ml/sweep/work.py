@@ -10,7 +10,6 @@ from rtl4ml.cache import key_of
 from rtl4ml.design import Design
 from rtl4ml.errors import ConfigurationError, Rtl4mlError
 from rtl4ml.export.names import ip_name
-from rtl4ml.export.wiring import tensor_width
 from rtl4ml.frontend.load import with_free_weights
 from rtl4ml.planning.estimates.model import Estimate, estimate
 from rtl4ml.planning.plan import Plan, plan
@@ -164,7 +163,7 @@ def plan_numbers(plan: Plan) -> dict[str, Any]:
         "multipliers": plan.multipliers,
         "lut_products": plan.logic_products,
         "memory_bits": plan.memory_bits,
-        "fifo_bits": sum(fifo.depth * tensor_width(network, fifo.branch.tensor) for fifo in plan.fifos),
+        "fifo_bits": sum(fifo.depth * network.width(fifo.branch.tensor) for fifo in plan.fifos),
         "input_lanes": plan.input_lanes,
         "stages": len(plan.stages),
     }

@@ -36,7 +36,7 @@ def structure_of(plan: Plan) -> tuple[Structure, list[Cut]]:
     network = plan.network
     beats_in, beats_out = (network.beats(name) for name in (network.input, network.output))
     if plan.settings.backpressure:
-        count_wrapper(structure, beats_in, beats_out, _width(network, network.input), _frames(plan))
+        count_wrapper(structure, beats_in, beats_out, network.width(network.input), _frames(plan))
     else:
         count_gate(structure, plan.interval)
     return structure, cuts
@@ -84,26 +84,13 @@ def _components(plan: Plan) -> list[wiring.Component]:
     for tensor in network.tensors:
         branches = network.consumers(tensor)
         if len(branches) > 1:
-            width = unsigned(_width(network, tensor))
+            width = unsigned(network.width(tensor))
             found.append(Fork(width, 1, len(branches)))
             found += [Fifo(width, 1, depth) for branch in branches if (depth := network.fifos.get(branch))]
     loads = writable.stages_with_tables(plan)
     if loads:
         found.append(WeightControl(writable.address_bits(plan), network.beats(network.input), len(loads)))
     return found
-
-
-def _width(network: Network, tensor: str) -> int:
-    """Bits of a beat of a tensor."""
-    for placed in network.stages:
-        stage = placed.stage
-        if placed.output == tensor:
-            return stage.lanes_out * stage.out_shape.width
-        shapes = (stage.in_shape, *stage.other_shapes)
-        for name, shape, side in zip(placed.inputs, shapes, stage.timing.sides, strict=True):
-            if name == tensor:
-                return side.lanes_in * shape.width
-    raise KeyError(tensor)
 
 
 def _frames(plan: Plan) -> int:
