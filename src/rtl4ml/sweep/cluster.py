@@ -28,6 +28,7 @@ JOBQUEUES = {"slurm": ("SLURMCluster", "sbatch"), "htcondor": ("HTCondorCluster"
 """Batch systems: class in dask-jobqueue, and the program that hands jobs in."""
 
 CONNECT_SECONDS = 30
+CLOSE_SECONDS = 10
 NEEDED: Mapping[str, Mapping[str, str]] = {
     "slurm": {"cores": "8", "memory": "32GB"},
     "htcondor": {"cores": "8", "memory": "32GB", "disk": "10GB"},
@@ -209,10 +210,11 @@ def _local_cluster(place: Place) -> Iterator["SpecCluster"]:
         yield cluster
     finally:
         left = _descendants(cluster) if place.processes else []
-        cluster.close(timeout=10)
+        cluster.close(timeout=CLOSE_SECONDS)
         for child in left:
             with suppress(psutil.NoSuchProcess):
                 child.kill()  # psutil sees to it that the number still means the same process
+        psutil.wait_procs(left, timeout=CLOSE_SECONDS)
 
 
 def _descendants(cluster: "SpecCluster") -> list["psutil.Process"]:
