@@ -29,6 +29,7 @@ from rich.table import Table
 from results import console, machine, publish
 from rtl4ml.cmvm.estimate import seconds as estimated_seconds
 from rtl4ml.cmvm.solve import multiply_matrix
+from rtl4ml.datapath.cells import MACRO
 from rtl4ml.datapath.cost import carry_bits, live_nodes
 from rtl4ml.datapath.delays import GENERIC, Clock, Delays
 from rtl4ml.datapath.nodes import ADD, SUBTRACT
@@ -436,7 +437,7 @@ def _with_primitives(text: str) -> str:
         return text
     contents = [table((bool(k & 1), bool(k & 2), bool(k & 4))) for k in range(8)]
     tables = "".join(f"INVERT == {k} ? 64'h{value:016x} : " for k, value in enumerate(contents[:-1]))
-    return _PEERS_TERNARY.replace("TABLES", f"{tables}64'h{contents[-1]:016x}") + cell("three_words")
+    return _PEERS_TERNARY.replace("TABLES", f"{tables}64'h{contents[-1]:016x}") + cell("three_words", MACRO)
 
 
 def _squares(arguments: argparse.Namespace) -> Table:

@@ -1,4 +1,4 @@
-"""Between unrolled and folded: the half-sparse jet tagger when digits of its activations enter hard-wired adders.
+"""Between unrolled and folded: the half-sparse jet tagger when digits of its activations enter hard-wired sums.
 
 The network of `adder_graphs.py` with 6-bit weights, half of them zero. An interval of n cycles takes digits of 1/n of
 the activations' bits: 8-bit activations have intervals 1, 2, 4 and 8, 7-bit ones have 7 as well.

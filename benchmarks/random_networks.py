@@ -41,10 +41,15 @@ class Sample:
     family: str
 
 
+def family_at(index: int) -> str:
+    """Family that the design of a number is synthesized for."""
+    return FAMILIES[index % len(FAMILIES)]
+
+
 def sample(index: int) -> Sample:
     """The design of a number: always the same."""
     rng = np.random.default_rng([2026, index])
-    family = FAMILIES[index % len(FAMILIES)]
+    family = family_at(index)
     kind = "mlp" if (index // len(FAMILIES)) % 2 == 0 else "cnn"
     clock = float(rng.choice(CLOCKS[family]))
     model, reuse = (_mlp if kind == "mlp" else _cnn)(rng, small=index >= SMALL)

@@ -120,6 +120,18 @@ def test_verify_on_real_data_with_labels(design):
     assert result.equality.samples == 20
 
 
+def test_verify_without_samples(design):
+    with pytest.raises(ConfigurationError, match=r"^samples must be at least 1, not 0$"):
+        design.verify(samples=0, rtl=False)
+    with pytest.raises(ModelError, match=r"^Input must have at least one sample, not none$"):
+        design.verify(np.zeros((0, 6)), rtl=False)
+
+
+def test_a_path_is_no_graph():
+    with pytest.raises(ModelError, match=r"must be a graph, as rtl4ml\.load\(path\) gives it, not 'model\.onnx'$"):
+        rtl4ml.compile("model.onnx")
+
+
 def test_labels_that_do_not_fit(design):
     with pytest.raises(ModelError) as caught:
         design.verify(samples(4), [1, 2, 3], rtl=False)

@@ -38,7 +38,31 @@ def test_a_missing_yosys_is_named(tmp_path, monkeypatch):
         yosys.yosys_version()
 
 
-def test_a_killed_yosys_is_an_error_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], -9, "", ""))
-    with pytest.raises(ToolError, match=r"^Yosys must run to its end, not stop with status -9: it said nothing$"):
+@pytest.mark.parametrize(
+    ("number", "said", "message"),
+    [
+        (
+            9,
+            "",
+            "signal 9 (SIGKILL); memory ran out, or somebody stopped it: close other programs, or say a larger reuse",
+        ),
+        (
+            11,
+            "1. Executing PROC pass (of processes).\n2.3. Executing ICE40_DSP pass (map multipliers).\nChecking",
+            "signal 11 (SIGSEGV) in its pass ice40_dsp; a fault of Yosys: try another reuse or target, or another "
+            "version of pyosys",
+        ),
+    ],
+)
+def test_a_crash_is_an_error_that_names_signal_and_pass(tmp_path, monkeypatch, number, said, message):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], -number, said, ""))
+    with pytest.raises(ToolError) as caught:
         yosys.run_yosys(["help"], tmp_path)
+    assert str(caught.value) == f"Yosys must run to its end, not be ended by {message}"
+
+
+def test_a_child_that_crashes(tmp_path, monkeypatch):
+    crash = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"
+    monkeypatch.setattr(yosys, "_CHILD", yosys._CHILD + crash)
+    with pytest.raises(yosys.YosysCrashError, match=r"signal 11 \(SIGSEGV\) in its pass opt_expr; a fault of Yosys"):
+        yosys.run_yosys(["opt_expr"], tmp_path)

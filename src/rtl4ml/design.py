@@ -102,8 +102,11 @@ def compile(
         progress: called with the name of each stage while it is planned.
 
     Raises:
+        ModelError: the graph is none, a path, say.
         ConfigurationError: a setting that has no meaning or does not fit the graph.
     """
+    if not isinstance(graph, Graph):
+        raise ModelError(f"Network of a design must be a graph, as rtl4ml.load(path) gives it, not {graph!r}")
     base = planning_settings.from_file(config) if config is not None else planning_settings.Settings()
     given: dict[str, Any] = {
         "reuse": reuse,
@@ -222,9 +225,7 @@ class Design:
         """
         wanted = target or self.plan.settings.target
         if wanted is None:
-            raise ConfigurationError(
-                "target of an estimate must be a device, not None: the design was planned for none"
-            )
+            raise ConfigurationError("target of an estimate must be a device, not None: none was planned for")
         return estimate(self.plan, wanted)
 
     @functools.cached_property
@@ -404,7 +405,7 @@ class Design:
             progress: called with (step, done, all).
 
         Raises:
-            ModelError: the graph came from no file, or x has another shape.
+            ModelError: the graph came from no file, or x has another shape or no samples.
             ToolError: a simulator is asked for and not there.
         """
         graph = self.graph
@@ -460,6 +461,8 @@ class Design:
         order = graph.prologue.order
         if x is not None:
             values = np.asarray(x, np.float32)
+            if not len(values):
+                raise ModelError("Input must have at least one sample, not none")
         else:
             drawn = stimuli.draw(graph, samples, seed)
             if graph.input_format is not None:

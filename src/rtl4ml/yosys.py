@@ -1,6 +1,8 @@
 """Yosys, run as a child process: its fatal errors end the process that they happen in."""
 
 import importlib.metadata
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -20,6 +22,10 @@ design = libyosys.Design()
 for command in sys.stdin.read().splitlines():
     libyosys.Pass.call(design, command)
 """
+
+
+class YosysCrashError(ToolError):
+    """A signal ended Yosys."""
 
 
 def yosys_version() -> str:
@@ -42,6 +48,7 @@ def run_yosys(commands: Iterable[str], folder: Path) -> None:
         folder: where the child runs: file names in the commands are relative to it, so its own name may hold anything.
 
     Raises:
+        YosysCrashError: a signal ended Yosys.
         ToolError: Yosys cannot be loaded, or a command failed.
     """
     # -P: a file of the user's that is called like a module must not take its place.
@@ -55,7 +62,24 @@ def run_yosys(commands: Iterable[str], folder: Path) -> None:
     )
     if child.returncode == 3:
         raise ToolError(f"Yosys must be importable as pyosys: {child.stderr.strip()}; pip install pyosys")
+    if child.returncode < 0:
+        raise _crashed(-child.returncode, child.stdout)
     if child.returncode:
         lines = [*child.stdout.splitlines(), *child.stderr.splitlines()]
         said = next((line for line in lines if "ERROR:" in line), lines[-1] if lines else "nothing")
         raise ToolError(f"Yosys must run to its end, not stop with status {child.returncode}: it said {said.strip()}")
+
+
+def _crashed(number: int, said: str) -> YosysCrashError:
+    """A signal ended Yosys, in the pass that it named last."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "of no name"
+    passes = re.findall(r"Executing (\S+) (?:pass|backend|frontend)", said)
+    where = f" in its pass {passes[-1].lower()}" if passes else ""
+    if number == signal.SIGKILL:
+        why = "memory ran out, or somebody stopped it: close other programs, or say a larger reuse"
+    else:
+        why = "a fault of Yosys: try another reuse or target, or another version of pyosys"
+    return YosysCrashError(f"Yosys must run to its end, not be ended by signal {number} ({name}){where}; {why}")

@@ -174,7 +174,7 @@ def test_a_bitstream_and_its_host(fast, tmp_path, monkeypatch):
     assert (answer.values == design.predict(x)).all()
     assert (answer.resent, answer.lost) == (0, 2)
     with pytest.raises(ConfigurationError, match="Weights of the board must be writable to be loaded, not fixed"):
-        client.run(found, "nowhere", x, stream=board, words=np.zeros((1, 2), np.int64))
+        client.run(found, "nowhere", x, words=np.zeros((1, 2), np.int64))  # before the port is opened
 
 
 def test_a_host_loads_weights_before_it_sends(fast, tmp_path, monkeypatch):

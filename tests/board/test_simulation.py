@@ -56,12 +56,15 @@ def test_nodes(settings):
     codes = np.random.default_rng(5).integers(0, 4, (12, design.graph.input_tensor.size))
     result = simulate_node(design, codes)
     assert failures(result) == {}
-    assert len(result.cases) == 5
+    states = {case.name: case.state for case in result.cases}
+    assert len(states) == 7
+    skipped = {name for name, state in states.items() if state == "skipped"}
+    assert skipped == (set() if "weights" in settings else {"weights", "reset_between_words_and_commit"})
 
 
 def test_errors():
     codes = np.zeros((4, 6), np.int64)
     with pytest.raises(ConfigurationError, match="must have 4 samples or more, not 3"):
         simulate(small(), find_board("icebreaker"), codes[:3])
-    with pytest.raises(ConfigurationError, match="must have a serial line, but KV260 has none"):
+    with pytest.raises(ConfigurationError, match="must have a serial line, but KV260 has none: prove the network"):
         simulate(small(), find_board("kv260"), codes)

@@ -61,7 +61,12 @@ def test_verify_comes_first(model, tmp_path, monkeypatch, state, status):
     found, out, _ = run("board", "icebreaker", model, "-r", 5, "-o", tmp_path / "out", "--verify")
     assert found == status
     assert f"simulation at the serial pins: 1 tests, {status} failed" in out
-    assert (tmp_path / "out").exists() == (status == 0)
+    assert (tmp_path / "out" / "net-icebreaker").exists() == (status == 0)
+
+
+def test_a_board_without_a_simulation_is_found_before_planning(tmp_path):
+    status, _, err = run("board", "zu3", tmp_path / "absent.onnx", "--verify")
+    assert (status, "but AUP-ZU3 has none: prove the network by itself, with rtl4ml verify" in err) == (2, True), err
 
 
 def test_errors(model, tmp_path):
@@ -119,6 +124,22 @@ def test_host_loads_weights(folder, tmp_path):
     np.savez(tmp_path / "w.npz", words=np.zeros((1, 2), np.int64))
     status, out, _ = run(*arguments, "--load", tmp_path / "w.npz")
     assert "must be a .npy file with one array, not an archive" in json.loads(out)["error"]
+
+
+def test_a_folder_that_holds_something_else_is_found_before_the_simulation(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulation, "simulate", lambda *_: pytest.fail("it must not be started"))
+    (tmp_path / "net-icebreaker").mkdir()
+    (tmp_path / "net-icebreaker" / "thesis.tex").write_text("mine")
+    status, _, err = run("board", "icebreaker", model, "-r", 5, "-o", tmp_path, "--verify")
+    assert (status, "must be new, empty or an exported IP" in err) == (2, True)
+
+
+@pytest.mark.parametrize("where", ["absent/y.npz", "."])
+def test_a_place_for_answers_is_looked_at_before_the_board(folder, tmp_path, where):
+    arguments = ("--port", "none", "--data", tmp_path / "absent.npz", "--save", tmp_path / where)
+    status, _, err = run("host", folder / "metadata.json", *arguments)
+    assert status == 2
+    assert err == f"rtl4ml: --save must be a file in a folder that exists, not {str(tmp_path / where)!r}\n"
 
 
 def test_host_without_a_board(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import rtl4ml
-from rtl4ml.cli import app
+from rtl4ml.cli import app, hardware
 from rtl4ml.design import Design
 from rtl4ml.planning import plan
 from tests.frontend.build import mlp
@@ -217,6 +217,12 @@ def test_an_output_folder_that_cannot_be_written_to(model, tmp_path, monkeypatch
     assert err == f"rtl4ml: Output folder {str(tmp_path / 'out')!r} must be writable, but is not: Permission denied\n"
 
 
+def test_too_little_memory_is_a_line_too(model):
+    status, out, err = run("verify", model, "-r", 5, "--samples", 10**15)
+    assert (status, out) == (2, "")
+    assert err.startswith("rtl4ml: Memory must be enough for what was asked, but ran out: Unable to allocate ")
+
+
 def test_an_unknown_option_is_status_2(model):
     assert run("build", model, "--fast")[0] == 2
 
@@ -263,6 +269,41 @@ def test_real_data(model, tmp_path, monkeypatch):
     run("verify", model, *arguments, "--samples", 7)
     assert watched.x.shape == (7, 6)
     assert watched.labels is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "message"),
+    [
+        (None, (), "must be a readable .npz or .npy file without pickles: "),
+        ({"x": (3, 7)}, (), "must hold one array of 6 elements a sample, or name it x, not x [3, 7]"),
+        ({"x": (3, 6), "y": (2,)}, ("--labels",), "must hold 3 labels, as an array named one of "),
+    ],
+)
+@pytest.mark.parametrize("command", ["build", "verify"])
+def test_wrong_data_is_found_before_anything_is_done(model, tmp_path, monkeypatch, command, arrays, options, message):
+    monkeypatch.setattr(hardware, "design_of", lambda *_: pytest.fail("nothing must be planned"))
+    path = tmp_path / "data.npz"
+    if arrays is not None:
+        np.savez(path, **{name: np.zeros(shape) for name, shape in arrays.items()})
+    where = ("-o", tmp_path / "out") if command == "build" else ()
+    status, out, err = run(command, model, *where, "--data", path, *options)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"rtl4ml: Data {str(path)!r} {message}")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("options", "name"), [(("--labels",), "--labels"), (("--divide", 255), "--divide")])
+def test_options_of_data_that_is_not_there(model, tmp_path, options, name):
+    status, _, err = run("build", model, "-o", tmp_path, "--verify", *options)
+    assert (status, err) == (2, f"rtl4ml: {name} must stand beside --data, not alone\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_is_looked_at_before_a_measurement(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Design, "synthesize", lambda *_, **__: pytest.fail("it must not be started"))
+    (tmp_path / "net").write_text("mine")
+    status, _, err = run("build", model, "-o", tmp_path, "-r", 5, "--measure", "ice40")
+    assert (status, "must be new, empty or an exported IP" in err) == (2, True)
 
 
 def test_force(model, tmp_path, monkeypatch):

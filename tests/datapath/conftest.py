@@ -64,6 +64,12 @@ def random_datapath(seed: int, size: int) -> Datapath:
             datapath.subtract(word, datapath.low_bits(word, 2)), word.low - (word.low & 3), word.high
         )
 
+    def weighted() -> Word:
+        bits = [datapath.low_bits(pick(), 1) for _ in range(rng.randint(0, 7))]
+        bits = [bit for bit in bits if bit.low != bit.high]
+        weights = [rng.choice([-12, -3, -1, 1, 2, 4, 7, 24]) << rng.randint(0, 3) for _ in bits]
+        return datapath.weighted(pick(), bits, weights, rng.randint(-40, 40) << rng.randint(0, 4))
+
     makers: list[Callable[[], Word]] = [
         lambda: datapath.add(pick(), pick()),
         lambda: datapath.add(pick(), datapath.shift_left(pick(), rng.randint(0, 9))),
@@ -90,6 +96,7 @@ def random_datapath(seed: int, size: int) -> Datapath:
         lambda: datapath.invert(pick()),
         lambda: datapath.subtract(pick(), datapath.invert(pick())),
         lambda: datapath.add(pick(), datapath.shift_left(datapath.invert(pick()), rng.randint(0, 4))),
+        weighted,
     ]
     while len(datapath.nodes) < size:
         word = rng.choice(makers)()

@@ -238,3 +238,37 @@ def test_a_constant_moves_into_a_movable_sum():
     moved = datapath.subtract(total, datapath.constant(7))
     assert asked == [-7]
     assert (moved.low, moved.high) == (-7, 3)
+
+
+@pytest.mark.parametrize("word", [(0, 0), (5, 5), (0, 9), (-4, 3)])
+@pytest.mark.parametrize(("weights", "constant"), [((3,), 0), ((-1, 2, 4), 7), ((8, -24, 16), 8), ((6, -6, 2, 12), -9)])
+def test_weighted_bits(datapath, word, weights, constant):
+    a = datapath.constant(word[0]) if word[0] == word[1] else datapath.input("a", *word)
+    bits = [datapath.input(f"b{k}", 0, 1) for k in range(len(weights))]
+    total = datapath.output("y", datapath.weighted(a, bits, weights, constant))
+    values = np.stack(np.meshgrid(*[[0, 1]] * len(weights), [*range(word[0], word[1] + 1)]), -1).reshape(
+        -1, len(weights) + 1
+    )
+    given = {f"b{k}": values[:, k] for k in range(len(weights))} | ({"a": values[:, -1]} if word[0] != word[1] else {})
+    expected = values[:, -1] + values[:, :-1] @ np.array(weights) + constant
+    assert datapath.evaluate(given)["y"].tolist() == expected.tolist()
+    assert (total.low, total.high) == (expected.min(), expected.max())
+
+
+def test_weighted_bits_without_any(datapath):
+    x = datapath.input("x", 0, 3)
+    assert datapath.weighted(x, [], [], 4) == datapath.add(x, datapath.constant(4))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ((1,), r"^weights must be 2, one for each bit, not 1$"),
+        ((1, 0), r"^weights must not be 0, not \[1, 0\]$"),
+        ((1, 2), r"^bits must be words of \[0, 1\], not of \[0, 3\]$"),
+    ],
+)
+def test_weighted_refuses(datapath, weights, message):
+    bits = [datapath.input("b", 0, 1), datapath.input("x", 0, 3)]
+    with pytest.raises(ConfigurationError, match=message):
+        datapath.weighted(datapath.constant(0), bits, weights)

@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from rtl4ml.errors import ModelError
+from rtl4ml.errors import ConfigurationError, ModelError
 from rtl4ml.frontend.input_shape import with_input_shape
 from rtl4ml.frontend.judge import Judge
 from tests.frontend.judge_files import model, shared
@@ -45,6 +45,12 @@ def test_a_reshape_that_always_gave_several_rows():
 @pytest.mark.parametrize("shape", [(8, 8), (2, 1, 8, 8), (1, 0, 8), (1, 1, 1, 8, 8)])
 def test_shapes_of_another_rank(shape):
     with pytest.raises(ModelError, match="must have 3 positive dimensions and a batch of 1, as"):
+        with_input_shape(network([1, 1, 8, 8], [0, -1]), shape)
+
+
+@pytest.mark.parametrize("shape", ["1,8,8", (1, 8.0, 8), 8])
+def test_shapes_that_are_none(shape):
+    with pytest.raises(ConfigurationError, match=r"^input_shape must be integers, such as \(1, 16\), not "):
         with_input_shape(network([1, 1, 8, 8], [0, -1]), shape)
 
 

@@ -61,7 +61,8 @@ def test_a_dynamic_input_dimension(tmp_path):
         file = File([1, dimension])
         file.quant("x", 0.5, 4)
         assert message(load, file, tmp_path) == (
-            f"Dimension 1 of input 'x' must be a fixed number, not {shown}: only the batch may vary"
+            f"Dimension 1 of input 'x' must be a fixed number, not {shown}: only the batch may vary. Say the shape "
+            "that the hardware shall have, such as --input-shape 1,32, in Python input_shape=(1, 32)"
         )
 
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
+from rtl4ml.datapath.delays import delays_of
 from rtl4ml.hdl.digit_array import DigitArray
+from rtl4ml.hdl.digit_plan import DigitPlan
 from rtl4ml.hdl.tables import shape_of_range
 from tests.hdl.bench import pack, unpack
 from tests.hdl.test_digit_plan import problem
@@ -45,6 +47,18 @@ def test_values_and_depth(digit, period):
     loads, edges, outputs = results_of(plan, x, [0, 0, 3, 0, 1] + [0] * (len(x) - 5))
     assert edges == [edge + plan.depth for edge in loads]
     assert np.array_equal(outputs, expected)
+
+
+@pytest.mark.parametrize(("period", "target"), [(20.0, None), (2.5, None), (2.0, "xcup"), (6.0, "ecp5")])
+def test_chains_of_tables(period, target):
+    generator = np.random.default_rng(7)
+    weights = generator.integers(-31, 32, (50, 2)) * (generator.random((50, 2)) < 0.9)
+    ends = np.full(50, -4), np.full(50, 3)
+    plan = DigitPlan(weights, np.array([5, -9]), *ends, 1, period, delays=delays_of(target))
+    x = generator.integers(-4, 4, (8, 50))
+    loads, edges, outputs = results_of(plan, x, [0, 0, 2, 0, 0, 1, 0, 0])
+    assert edges == [edge + plan.depth for edge in loads]
+    assert np.array_equal(outputs, x @ weights + plan.bias)
 
 
 @pytest.mark.parametrize("seed", range(12))

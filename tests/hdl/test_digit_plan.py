@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from rtl4ml.datapath.cost import carry_bits
+from rtl4ml.datapath.cost import carry_bits, live_nodes
 from rtl4ml.datapath.delays import delays_of
+from rtl4ml.datapath.nodes import WEIGHTED
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.hdl.digit_plan import DigitPlan
 from tests.hdl.bench import refuses
@@ -61,6 +62,20 @@ def test_sums_of_three_where_a_device_has_them():
     for plan in plans:
         assert np.array_equal(plan.evaluate(x), x @ weights)
     assert carry_bits(plans[1].kernel) < carry_bits(plans[0].kernel)
+
+
+@pytest.mark.parametrize("target", [None, "xcup", "ecp5"])
+@pytest.mark.parametrize("digit", [1, 2, 3])
+def test_digits_go_through_tables(digit, target):
+    generator = np.random.default_rng(digit)
+    weights = generator.integers(-31, 32, (40, 3)) * (generator.random((40, 3)) < 0.8)
+    ends, delays = (np.full(40, -8), np.full(40, 7)), delays_of(target)
+    plan = DigitPlan(weights, np.zeros(3, np.int64), *ends, digit, 4.0, delays=delays)
+    kinds = {plan.kernel.nodes[index].kind for index in live_nodes(plan.kernel)}
+    assert (WEIGHTED in kinds) == (target != "ecp5" or digit == 1)
+    x = generator.integers(-8, 8, (60, 40))
+    x[0], x[1], x[2:5] = -8, 7, np.where(weights.T > 0, 7, -8)
+    assert np.array_equal(plan.evaluate(x), x @ weights)
 
 
 def test_accumulators_are_narrow():

@@ -11,7 +11,7 @@ import rtl4ml
 from rtl4ml.cli import app
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.operators import Conv, Dense, Pool
-from rtl4ml.planning.settings import Settings
+from rtl4ml.planning.settings import FOLDS_OF_KIND, Settings
 from tests.networks import spatial
 
 NETWORKS = {
@@ -205,10 +205,23 @@ TILE = (
 @pytest.mark.parametrize(
     ("fold", "message"),
     [
-        ({"outputs": 5}, "Folding of node 'Conv_2' must say outputs and channels, not outputs"),
+        (
+            {"outputs": 5},
+            "Folding of node 'Conv_2' must say outputs and channels, such as {outputs: 1, channels: 3}, or pixels, not "
+            "outputs alone",
+        ),
         (
             {"outputs": 2, "inputs": 3},
-            "Folding of node 'Conv_2' must say outputs and channels, not outputs, inputs",
+            f"Folding of node 'Conv_2' (Conv) must say {', '.join(FOLDS_OF_KIND[Conv])}, not inputs",
+        ),
+        (
+            {"outputs": 2, "channels": 1, "taps": 3},
+            "taps of node 'Conv_2' must be two numbers, rows and columns, such as [3, 3], not 3",
+        ),
+        (
+            {"reuse": 64},
+            "Folding of node 'Conv_2' must be a tile, such as {outputs: 4, inputs: 16}, not a reuse: one of a single "
+            "layer stands outside folding, as reuse: {Conv_2: 64}",
         ),
         (
             {"outputs": 9, "channels": 1},
@@ -228,7 +241,7 @@ TILE = (
             "in 27 words, not 3",
         ),
         ({"outputs": 0, "channels": 1}, "outputs of node 'Conv_2' must be integers of at least 1, not 0"),
-        (3, "Folding of node 'Conv_2' must be a table, not 3"),
+        (3, "Folding of node 'Conv_2' must be a table, such as {outputs: 4, inputs: 16}, not 3"),
     ],
 )
 def test_foldings_that_do_not_fit(graphs, fold, message):
@@ -244,6 +257,16 @@ def test_foldings_of_other_nodes_that_do_not_fit(graphs):
         folding={name: {"lanes": 3}},
         interval=500,
     )
-    refused("Node of a folding must be one of the graph's, not 'x'", graphs["maximum"], folding={"x": {"lanes": 1}})
+    refused(
+        f"Folding of node {name!r} (Pool) must say lanes, taps, not outputs",
+        graphs["maximum"],
+        folding={name: {"outputs": 3}},
+    )
+    names = ", ".join(repr(o.name) for o in graphs["maximum"].operators)
+    refused(
+        f"Node of a folding must be one of the graph's ({names}), not 'x'",
+        graphs["maximum"],
+        folding={"x": {"lanes": 1}},
+    )
     with pytest.raises(ConfigurationError, match=r"^Folding of node 'x' must say one of .*, not 'speed'$"):
         Settings(folding={"x": {"speed": 1}})

@@ -69,9 +69,9 @@ def test_no_file(tmp_path):
 def test_files_that_are_none(tmp_path, content):
     path = tmp_path / "data.npz"
     path.write_bytes(content)
-    assert message(path, (6,), None).startswith(
-        f"Data {str(path)!r} must be a readable .npz or .npy file without pickles: "
-    )
+    found = message(path, (6,), None)
+    assert found.startswith(f"Data {str(path)!r} must be a readable .npz or .npy file without pickles: ")
+    assert "unsafely" not in found
 
 
 def test_pickles(tmp_path):
@@ -103,3 +103,14 @@ def test_divisors(tmp_path, divisor, shown):
     assert message(saved(tmp_path, x=X), (6,), divisor) == (
         f"Divisor of the data must be finite and not 0, not {shown}"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "divisor"), [(np.nan, None), (np.inf, None), (1e300, None), (1.0, 1e-45), (1.0, 1e-60)]
+)
+def test_values_that_no_file_computes_with(tmp_path, value, divisor):
+    values = np.zeros((4, 6))
+    values[2, 5] = value
+    path = saved(tmp_path, x=values)
+    found = message(path, (6,), divisor)
+    assert found.startswith(f"Data {str(path)!r} must be finite in float32, but is not in sample ")

@@ -5,6 +5,7 @@ import pytest
 from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
+from rtl4ml.hdl.zero_skipping import PackedTile
 from rtl4ml.operators import Gather, Pool, Window
 from rtl4ml.planning.schedule import simulate
 from rtl4ml.stages.blocks import BlocksStage
@@ -14,11 +15,13 @@ from rtl4ml.stages.pool import PoolStage
 from rtl4ml.stages.reduce import ReduceStage
 from rtl4ml.stages.region import RegionStage
 from rtl4ml.stages.requantize import RequantizeStage
+from rtl4ml.stages.sparse import SparseStage
 from tests.hdl.bench import pack, unpack
 from tests.stages.chain import Chain
 from tests.stages.maps import codes_of, feature_map, graph_of, requantize
 from tests.stages.networks import network
 from tests.stages.test_reduce import largest
+from tests.stages.test_sparse_conv import stage_of as sparse_kernel
 
 
 def maps():
@@ -41,7 +44,17 @@ def maps():
 def stages_of(kind):
     if kind == "maps":
         return maps()
+    if kind == "sparse kernel":
+        graph, stage = sparse_kernel(
+            Window(5, 4, (3, 2), pads=(1, 1, 1, 0)), 2, 4, PackedTile(2, 1, 1, 2), kind="affine"
+        )
+        return graph, [stage]
     graph, forms = network((7, 5, 6), 2, kinds=["affine", "thresholds"])
+    if kind == "sparse":
+        return graph, [
+            SparseStage(graph, "fc0", "q0", PackedTile(2, 3, 2), 2, 200, forms["q0"]),
+            SparseStage(graph, "fc1", "q1", PackedTile(4, 1, 4, 2, 2), 2, 200, forms["q1"]),
+        ]
     if kind == "dense":
         return graph, [
             DenseStage(graph, "fc0", "q0", (2, 3), 2, 200, forms["q0"]),
@@ -56,7 +69,7 @@ def stages_of(kind):
     return graph, [RegionStage(graph, ["fc0", "q0", "fc1", "q1"], 300, forms, True, 3)]
 
 
-@pytest.mark.parametrize("kind", ["dense", "apart", "region", "maps"])
+@pytest.mark.parametrize("kind", ["dense", "apart", "region", "maps", "sparse", "sparse kernel"])
 @pytest.mark.parametrize("when", [0, 3, 8, 17, 30, 91])
 def test_a_reset_of_one_edge_starts_anew(kind, when):
     graph, stages = stages_of(kind)

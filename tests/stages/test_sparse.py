@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rtl4ml.export.verilog import convert, count_multipliers
-from rtl4ml.hdl.zero_skipping import choose_packed_tile
+from rtl4ml.hdl.zero_skipping import PackedSearch, PackedTile, dense_lanes
 from rtl4ml.planning.schedule import summarise
 from rtl4ml.stages.dense import DenseStage
 from rtl4ml.stages.sparse import SparseStage
@@ -22,10 +22,12 @@ def sparse_weights(share, seed=0):
     return weights
 
 
-def stage_of(sizes, seed, tile, lanes_in=None, clock=200, share=0.5, **options):
+def stage_of(sizes, seed, tile, lanes_in=None, clock=200, share=0.5, copies=1, sharing=1, pair_bits=0, **options):
     graph, forms = network(sizes, seed, weights=sparse_weights(share, seed), **options)
     requantize = "q0" if "q0" in forms else None
-    return graph, SparseStage(graph, "fc0", requantize, tile, lanes_in or tile[1], clock, forms.get("q0"))
+    packed = PackedTile(tile[0], tile[1], tile[0], copies, sharing)
+    lanes_in = lanes_in or tile[1]
+    return graph, SparseStage(graph, "fc0", requantize, packed, lanes_in, clock, forms.get("q0"), pair_bits)
 
 
 @pytest.mark.parametrize("tile", [(1, 1), (2, 1), (3, 2), (1, 4), (7, 1), (7, 9)])
@@ -64,8 +66,8 @@ def test_zeros_take_no_time():
     alone = np.maximum(np.count_nonzero(layer.weights, axis=0), 1).sum()
     assert stage.timing.issues == alone < 0.6 * layer.weights.size
     full, _ = network((16, 8), 4, weights=lambda layer, n_in, n_out: np.full((n_in, n_out), 3))
-    tile = choose_packed_tile(full.operators[0].weights, 32)
-    assert tile[0] * tile[1] == 4
+    found = PackedSearch(dict.fromkeys(dense_lanes(16, 32), 0.0)).cheapest(full.operators[0].weights, 32)
+    assert found.multipliers == 4
 
 
 def test_multipliers_are_those_of_the_verilog():
@@ -81,4 +83,31 @@ def test_tiles_that_do_not_fit():
     refuses(
         lambda: stage_of((4, 3), 1, (4, 1)),
         "Tile of node 'fc0' must be of 1 to 3 outputs and 1 to 4 inputs, not 4 x 1",
+    )
+
+
+@pytest.mark.parametrize("tile", [(2, 1), (3, 2), (4, 1), (3, 1)])
+@pytest.mark.parametrize("options", [{}, dict(signed=False), dict(last=False, zero_point=5)])
+def test_two_outputs_share_readers_and_multipliers(tile, options):
+    graph, stage = stage_of((6, 6), 6, tile, sharing=2, pair_bits=27, share=0.6, bits=8, weight_bits=8, **options)
+    check(graph, [stage])
+    positions = len(stage.plan.positions)
+    assert stage.packed.used.sum() <= stage.multipliers < positions
+    assert count_multipliers({"a.v": convert(stage.component(), "a", "a")}, "a") == stage.multipliers
+
+
+@pytest.mark.parametrize(("tile", "copies"), [((1, 1), 3), ((3, 2), 2), ((7, 1), 9)])
+def test_several_readers_of_a_lane(tile, copies):
+    graph, stage = stage_of((9, 7), 2, tile, bits=5, copies=copies)
+    check(graph, [stage])
+    assert stage.timing.issues == max(stage.packed.lengths.sum(), -(-9 // tile[1]))
+    alone = stage_of((9, 7), 2, tile, bits=5)[1]
+    assert stage.packed.lengths.sum() < alone.packed.lengths.sum()
+
+
+def test_tiles_of_a_vector_have_a_beat_a_pass():
+    graph, forms = network((4, 3), 1)
+    refuses(
+        lambda: SparseStage(graph, "fc0", "q0", PackedTile(2, 1, 1), 1, 200, forms["q0"]),
+        "Tile of node 'fc0' must have a beat a pass, not 2 of 1 outputs",
     )

@@ -114,6 +114,18 @@ def test_window_that_is_released_within_a_pass_and_makes_several_beats():
     assert timing.result.delay.tolist() == [4, 5, 4, 5]
 
 
+def test_window_of_passes_of_different_lengths():
+    shape = {"unit_words": 4, "pass_words": np.array([1, 3]), "depth": 3, "slots": 5}
+    timing = windowed([Side(2, 1, 1)], needs=np.array([1, 2]), releases=np.array([-5, 3]), **shape)
+    processes = named(timing)
+    # A word waits for the end of a pass of its own frame, or of one before.
+    assert waits(processes["in0"]) == [("issue", [-3, 1], 1)]
+    assert (processes["issue"].events, processes["issue"].gap.tolist(), timing.issues) == (4, [1, 3, 1, 3], 8)
+    (written, spent) = processes["issue"].waits
+    assert (written.index.tolist(), written.delay.tolist()) == ([0, NEVER, 1, NEVER], [1, 3, 1, 3])
+    assert spent.index.tolist() == [-5, -4, -3, -2]
+
+
 def build(on="in0", index=(0, 1), result=(0,), events=2):
     process = Process("issue", events, (Wait(on, np.array(index)),))
     return Timing((Side(2, 1, 1),), (process,), Wait("issue", np.array(result)), 2, 0, None)

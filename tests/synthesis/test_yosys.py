@@ -1,10 +1,11 @@
 import pytest
 
+import rtl4ml.yosys
 from rtl4ml.errors import ConfigurationError, ToolError
 from rtl4ml.synthesis import yosys
 from rtl4ml.synthesis.targets import ADDERS_FILE, ADDERS_MAP, ADDERS_SCRIPT, TARGETS
 from rtl4ml.synthesis.yosys import Resources, synthesize
-from rtl4ml.yosys import run_yosys
+from rtl4ml.yosys import YosysCrashError, run_yosys
 
 # A multiplier with a register, an adder, a small memory read at once, a large one read with the clock.
 MIXED = """
@@ -116,4 +117,34 @@ def test_an_unknown_target_is_refused():
 def test_what_yosys_refuses_is_an_error_and_not_kept(folder):
     with pytest.raises(ToolError, match=r"^Yosys must run to its end, not stop with status 1: .*missing"):
         synthesize({"gate.v": GATE}, "missing")
+    assert list(folder.glob("synthesis/*")) == []
+
+
+# Two registers behind a product of what comes from elsewhere.
+DELAYED = """
+module delayed(input clk, input signed [7:0] a, input signed [7:0] b, output reg signed [15:0] y);
+    reg signed [15:0] product;
+    always @(posedge clk) begin
+        product <= a * b;
+        y <= product;
+    end
+endmodule
+"""
+
+
+@pytest.mark.parametrize("target", ["ice40", "ice40-up5k"])
+def test_a_product_that_waits(target):
+    found = synthesize({"delayed.v": DELAYED}, "delayed", target)
+    assert (found.lut, found.dsp) == (0, 1)
+    assert found.ff in (0, 16)  # 0 where a Yosys takes both registers into the block
+
+
+@pytest.mark.parametrize(("target", "runs"), [("ecp5", 1), ("ice40", 2)])
+def test_a_crash_is_an_error_and_not_kept(folder, monkeypatch, target, runs):
+    starts = folder / "starts"
+    crash = f"import os, signal\nopen({str(starts)!r}, 'a').write('x')\nos.kill(os.getpid(), signal.SIGSEGV)\n"
+    monkeypatch.setattr(rtl4ml.yosys, "_CHILD", crash)
+    with pytest.raises(YosysCrashError, match=r"^Yosys must run to its end, not be ended by signal 11 \(SIGSEGV\); "):
+        synthesize({"gate.v": GATE}, "gate", target)
+    assert len(starts.read_text()) == runs
     assert list(folder.glob("synthesis/*")) == []

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from rtl4ml import graph_file
-from rtl4ml.board.link import WINDOW, Link, Stream, open_serial
+from rtl4ml.board.link import WINDOW, Link, Stream, check_words, open_serial
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes, Reals
 from rtl4ml.frontend import border
@@ -106,6 +106,8 @@ def run(
         ModelError: another shape, or values that are not finite.
         ToolError: pyserial is missing, the port cannot be opened, or the board does not answer or is another one.
     """
+    if words is not None:
+        check_words(words, client.metadata)
     codes = border.encode(client.graph, border.samples(client.graph, x))
     sides = client.metadata["input"], client.metadata["output"]
     frames = sum(side["lanes"] * side["beats"] * side["slot_bits"] // 8 + 5 for side in sides)

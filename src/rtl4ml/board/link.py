@@ -71,6 +71,25 @@ def open_serial(port: str, baud: int, timeout: float) -> Any:
     return opened
 
 
+def check_words(words: Codes, metadata: Mapping[str, Any]) -> None:
+    """See that a board can load words, before it is asked to.
+
+    Args:
+        words: as for `Link.load`.
+        metadata: of the board's folder.
+
+    Raises:
+        ConfigurationError: the board's weights are fixed, or the words are no such array.
+    """
+    if metadata["weight_port"] is None:
+        raise ConfigurationError("Weights of the board must be writable to be loaded, not fixed")
+    highest = 1 << metadata["weight_port"]["address_bits"], 1 << 32
+    if words.ndim != 2 or words.shape[1] != 2 or words.dtype.kind not in "iu":
+        raise ConfigurationError(f"Words must be integers of shape (N, 2), not {words.dtype} of shape {words.shape}")
+    if np.any(words < 0) or np.any(words >= highest):
+        raise ConfigurationError(f"Words must be addresses below {highest[0]} and data of 32 bits, not others")
+
+
 class Link:
     """A board with an IP.
 
@@ -186,15 +205,7 @@ class Link:
             ConfigurationError: the board's weights are fixed, or the words are no such array.
             ToolError: the board does not answer any more.
         """
-        if self._metadata["weight_port"] is None:
-            raise ConfigurationError("Weights of the board must be writable to be loaded, not fixed")
-        highest = 1 << self._metadata["weight_port"]["address_bits"], 1 << 32
-        if words.ndim != 2 or words.shape[1] != 2 or words.dtype.kind not in "iu":
-            raise ConfigurationError(
-                f"Words must be integers of shape (N, 2), not {words.dtype} of shape {words.shape}"
-            )
-        if np.any(words < 0) or np.any(words >= highest):
-            raise ConfigurationError(f"Words must be addresses below {highest[0]} and data of 32 bits, not others")
+        check_words(words, self._metadata)
         for index, (address, word) in enumerate([*words.tolist(), (COMMIT, 0)]):
             self._load(address, word)
             if progress is not None:

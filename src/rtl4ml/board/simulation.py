@@ -24,6 +24,19 @@ SILENCE_MS = 0.3
 MIN_FRAMES = 4
 
 
+def check(board: Board) -> None:
+    """See that there is a simulation of a board.
+
+    Raises:
+        ConfigurationError: the board has no serial line.
+    """
+    if board.pins is None:
+        raise ConfigurationError(
+            f"Board of the simulation (--verify) must have a serial line, but {board.title} has none: prove the "
+            "network by itself, with rtl4ml verify"
+        )
+
+
 def simulate(design: Design, board: Board, codes: Codes, tests: Sequence[str] | None = None) -> BenchResult:
     """Run the bench of `sim/cocotb/test_uart.py`.
 
@@ -39,8 +52,8 @@ def simulate(design: Design, board: Board, codes: Codes, tests: Sequence[str] | 
         ConfigurationError: too few codes, or a board without a serial line.
         ToolError: Verilator, the C++ compiler or cocotb is missing or fails.
     """
-    if board.pins is None:
-        raise ConfigurationError(f"Board of the simulation must have a serial line, but {board.title} has none")
+    check(board)
+    assert board.pins is not None
     files = uart_files(design, replace(board, pll=None), SILENCE_MS)
     names = ["clk_pin", "reset_pin", "rx_pin", "tx_pin", "led_pins", *board.pins.constants]
     metadata = design.metadata()

@@ -39,6 +39,7 @@ from rtl4ml.cli.options import (
 )
 from rtl4ml.design import Design
 from rtl4ml.errors import ConfigurationError
+from rtl4ml.export.package import check_target
 from rtl4ml.formats import Codes
 from rtl4ml.frontend.load import load
 from rtl4ml.report import console
@@ -85,6 +86,8 @@ def board(
     goals = {"interval": interval, "fps": fps, "latency": latency, "multipliers": multipliers}
     with errors(as_json):
         found = find_board(name)
+        if verify:
+            simulation.check(found)
         with bars() as show:
             graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
             design = design_of(
@@ -103,6 +106,7 @@ def board(
                 found.family,
                 style,
             )
+            check_target(output / f"{design.name}-{found.name}")  # not after minutes of simulation
             simulated = None
             if verify:
                 show("simulating the board", 0, 1)
@@ -175,6 +179,8 @@ def host(
 ) -> None:
     """Send samples to a board, and print what it makes of them."""
     with errors(as_json):
+        if save is not None:
+            _check_save(save)
         board = client.read_client(metadata, baud)
         words = None if load is None else _words(load, compare=compare)
         x, _ = read_samples(data, board.graph.input_shape, divide, labels=False)
@@ -196,6 +202,16 @@ def host(
                 print(f"compared with the reference: {wrong} wrong")
         if wrong:
             raise typer.Exit(1)
+
+
+def _check_save(path: Path) -> None:
+    """See that answers can be written before any is asked for.
+
+    Raises:
+        ConfigurationError: the file is a folder, or there is no folder to hold it.
+    """
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ConfigurationError(f"--save must be a file in a folder that exists, not {str(path)!r}")
 
 
 def _words(path: Path, *, compare: bool) -> Codes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
 from rtl4ml.cli.options import (
     ArgmaxOption,
@@ -42,6 +43,9 @@ from rtl4ml.cli.options import (
     parse_shape,
 )
 from rtl4ml.design import Design, compile
+from rtl4ml.errors import ConfigurationError
+from rtl4ml.export.package import check_target
+from rtl4ml.formats import Reals
 from rtl4ml.frontend.load import load
 from rtl4ml.graph import Graph
 from rtl4ml.planning.settings import AUTO, parse_reuse
@@ -50,6 +54,9 @@ from rtl4ml.report.estimate_table import estimate_table
 from rtl4ml.report.progress import bars
 from rtl4ml.report.samples import read_samples
 from rtl4ml.report.verification import Verification
+
+DRAWN = 1000
+"""Stimuli of a verification without a data file."""
 
 
 def design_of(
@@ -98,22 +105,22 @@ def design_of(
     )
 
 
-def verified(
-    design: Design,
-    data: Path | None,
-    labels: bool,
-    divide: float | None,
-    samples: int | None,
-    bench: bool,
-    show: Callable[[str, int, int], None],
-) -> Verification:
-    """Verify on the data file or on drawn stimuli."""
-    x = y = None
-    if data is not None:
-        x, y = read_samples(data, design.graph.input_shape, divide, labels=labels)
-        if samples:
-            x, y = x[:samples], None if y is None else y[:samples]
-    return design.verify(x, y, samples=samples or 1000, bench=bench, progress=show)
+def read_data(
+    graph: Graph, data: Path | None, labels: bool, divide: float | None, samples: int | None
+) -> tuple[Reals | None, NDArray | None]:
+    """Inputs and labels of the data file, as many as wanted; none without a file.
+
+    Commands call it as soon as they have the graph: a wrong file shall be found before minutes of work.
+
+    Raises:
+        ConfigurationError: the file does not fit, or what says how to read it stands without one.
+    """
+    if data is None:
+        if labels or divide is not None:
+            raise ConfigurationError(f"{'--labels' if labels else '--divide'} must stand beside --data, not alone")
+        return None, None
+    x, y = read_samples(data, graph.input_shape, divide, labels=labels)
+    return x[:samples], None if y is None else y[:samples]
 
 
 def build(
@@ -153,13 +160,14 @@ def build(
     samples: SamplesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the IP of a network; with --verify, prove it first."""
+    """Write the IP of a network; with --verify, prove it."""
     goals = {"interval": interval, "fps": fps, "latency": latency, "multipliers": multipliers}
     with errors(as_json):
         seconds: dict[str, float] = {}
         with bars() as show:
             started = time.perf_counter()
             graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
+            x, y = read_data(graph, data, labels, divide, samples)
             seconds["load"] = time.perf_counter() - started
             started = time.perf_counter()
             design = design_of(
@@ -181,6 +189,7 @@ def build(
             )
             seconds["plan"] = time.perf_counter() - started
             started = time.perf_counter()
+            check_target(output / design.name)  # not after minutes of synthesis
             measured = None if measure is None else design.synthesize(measure, stages=False, progress=show)
             if measured is not None:
                 seconds["synthesis"] = time.perf_counter() - started
@@ -188,7 +197,9 @@ def build(
             show("writing Verilog", 0, 1)
             folder = design.export(output, axi_lite=axi_lite, measured=measured)
             seconds["export"] = time.perf_counter() - started
-            result = verified(design, data, labels, divide, samples, bench, show) if verify or bench or data else None
+            result = None
+            if verify or bench or data:
+                result = design.verify(x, y, samples=samples or DRAWN, bench=bench, progress=show)
         if as_json:
             print(json.dumps(_summary(design, folder, seconds, result)))
         else:
@@ -252,6 +263,7 @@ def verify(
         with bars() as show:
             started = time.perf_counter()
             graph = load(model, input_format, chains, argmax=argmax, input_shape=parse_shape(input_shape))
+            x, y = read_data(graph, data, labels, divide, samples)
             design = design_of(
                 graph,
                 reuse,
@@ -270,7 +282,7 @@ def verify(
                 fit,
             )
             seconds = {"load and plan": time.perf_counter() - started}
-            result = verified(design, data, labels, divide, samples, bench, show)
+            result = design.verify(x, y, samples=samples or DRAWN, bench=bench, progress=show)
         if as_json:
             print(json.dumps(_summary(design, None, seconds, result)))
         else:

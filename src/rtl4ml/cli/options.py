@@ -11,7 +11,7 @@ import typer
 
 from rtl4ml.errors import ConfigurationError, Rtl4mlError
 
-ModelArgument = Annotated[Path, typer.Argument(help="QONNX file.", show_default=False)]
+ModelArgument = Annotated[Path, typer.Argument(help="Quantized ONNX file: QONNX, QDQ or QCDQ.", show_default=False)]
 ReuseOption = Annotated[
     str | None,
     typer.Option(
@@ -157,12 +157,15 @@ def parse_shape(text: str | None) -> list[int] | None:
 
 @contextmanager
 def errors(as_json: bool) -> Iterator[None]:
-    """An error of ours is a line and status 2, never a traceback."""
+    """An error of ours, or too little memory, is a line and status 2, never a traceback."""
     try:
         yield
-    except Rtl4mlError as error:
+    except (Rtl4mlError, MemoryError) as error:
+        said = str(error)
+        if isinstance(error, MemoryError):
+            said = f"Memory must be enough for what was asked, but ran out: {said or 'ask for less'}"
         if as_json:
-            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+            print(json.dumps({"error": said, "kind": type(error).__name__}))
         else:
-            print(f"rtl4ml: {error}", file=sys.stderr)
+            print(f"rtl4ml: {said}", file=sys.stderr)
         raise typer.Exit(2) from error

@@ -2,7 +2,9 @@
 
 Constants come free where they can: ``a - ~b`` is ``a + b + 1`` and ``a + ~b`` is ``a - b - 1`` in the same carry chain,
 so that every sum offers one unit of its lowest bit. A rest that is smaller than a unit stands in the zeros below a
-shifted word, for a longer chain. What remains after that is a summand of its own.
+shifted word, for a longer chain. What remains after that is a summand of its own. Where three summands meet at a time
+the constant is one from the start: every other sum has a place for it, and inverted words would stand between two sums
+that are to become one.
 """
 
 import enum
@@ -40,9 +42,15 @@ def build_column(
         (only,) = summands
         word, addend = datapath.shift_left(words[only.row], only.shift), datapath.constant(constant)
         return datapath.add(word, addend) if only.sign > 0 else datapath.subtract(addend, word)
+    has_room = sum(1 << summand.depth for summand in summands) < 1 << levels
+    if ternary and has_room and constant:
+        whole = Tree(bounds, levels, ternary).sum([*summands, constant_summand(constant, len(bounds.middles))])
+        # Of a sum that is subtracted as a whole the units say how.
+        if whole.sign > 0 or Manner.EXCHANGED in _manners(whole):
+            manner = Manner.PLAIN if whole.sign > 0 else Manner.EXCHANGED
+            return datapath.shift_left(Builder(datapath, words, {}).root(whole, manner), whole.shift)
     root = Tree(bounds, levels, ternary).sum(summands)
     manner, chosen, missing = choose_units(root, constant >> root.shift)
-    has_room = sum(1 << summand.depth for summand in summands) < 1 << levels
     if missing and has_room:
         for part in _parts(root, constant, missing):
             # The sign of the sum may change with the constant in it, so that another one fits.

@@ -6,12 +6,12 @@ from numpy.typing import ArrayLike
 from rtl4ml.cmvm.digits import digit_counts
 from rtl4ml.cmvm.search import MAX_TRIES, MAX_WORK, TILE_WORK, WORK_OF_PAIR
 
-_SECONDS_PER_PAIR = 1.5e-7
+_SECONDS_PER_PAIR = 4e-8
 _SECONDS_PER_DIGIT = 2e-5
 _SECONDS_TO_BUILD_DIGIT = 1e-3
 
 
-def seconds(matrix: ArrayLike) -> float:
+def seconds(matrix: ArrayLike, ternary: bool = False) -> float:
     """Returns roughly how long :func:`rtl4ml.cmvm.solve.multiply_matrix` takes for a matrix.
 
     Each search touches every pair of digits in a column a few times. Measured on one core of 2 GHz; a guess within a
@@ -19,12 +19,13 @@ def seconds(matrix: ArrayLike) -> float:
 
     Args:
         matrix: Integers of shape (n, m).
+        ternary: Whether sums take three words at a time.
 
     Returns:
         Seconds.
     """
     counts = digit_counts(np.asarray(matrix, np.int64)).sum(axis=0)
-    touched = WORK_OF_PAIR * float((counts * counts).sum()) / 2
+    touched = WORK_OF_PAIR[ternary] * float((counts * counts).sum()) / 2
     touched /= max(1.0, touched / TILE_WORK)
     tries = max(1.0, min(MAX_TRIES, MAX_WORK / max(touched, 1.0)))
     return tries * touched * _SECONDS_PER_PAIR + float(counts.sum()) * _SECONDS_PER_DIGIT

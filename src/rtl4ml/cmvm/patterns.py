@@ -31,7 +31,8 @@ class Score(NamedTuple):
         width: Weight of the bits of the carry chain.
         blur: Values grow by up to so many 64ths.
         seed: Which pattern grows by how much.
-        triples: Whether sums of three cost what sums of two do: patterns grow by a third digit where that saves more.
+        triples: Whether sums of three cost what sums of two do, so that patterns may grow by a third digit. What one
+            is worth is then a bound (:func:`rtl4ml.cmvm.triples.gain_of` says more), and the first two do not count.
     """
 
     overlap: int = 4
@@ -42,14 +43,38 @@ class Score(NamedTuple):
 
 
 @compiled
+def gain_of_two(overlap: int) -> int:
+    """Returns what it is worth that two words, which overlap in so many bits, are added once instead of twice."""
+    return (2 + 4 * overlap) << 4
+
+
+@compiled
+def gain_of_three(first: int, second: int) -> int:
+    """Returns the same for three words; the second two overlap in so many bits as `second` says.
+
+    Two words less in a sum of many is one sum of three less, one word less may be none: the second counts more.
+    """
+    return gain_of_two(first) + gain_of_two(second) * 5 // 4
+
+
+@compiled
 def value_of(pattern: int, count: int, rows: Array, score: Score) -> int:
     """Returns what a pattern is worth that occurs so often."""
     lower = pattern & ROW_MASK
     upper = (pattern >> (ROW_BITS + 1)) + lower
     shift, upper = upper >> ROW_BITS, upper & ROW_MASK
     overlap = max(min(rows[lower, BITS] - shift, rows[upper, BITS]), 0)
-    width = max(rows[lower, BITS], rows[upper, BITS] + shift) - shift
-    value = count * (1 + score.overlap * overlap + score.width * width) << 3
+    top = max(rows[lower, BITS], rows[upper, BITS] + shift)
+    if score.triples:
+        value = count * gain_of_three(overlap, top + 1)
+    else:
+        value = count * (1 + score.overlap * overlap + score.width * (top - shift)) << 3
+    return blurred(value, pattern, score)
+
+
+@compiled
+def blurred(value: int, pattern: int, score: Score) -> int:
+    """Returns a value grown by as much as the score says for a pattern."""
     if score.blur:
         value += value * (mixed(pattern ^ score.seed) & 1023) * score.blur >> 16
     return value

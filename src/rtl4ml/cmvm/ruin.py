@@ -7,7 +7,7 @@ from rtl4ml.cmvm.patterns import LOWER, SHIFT, SIGN, UPPER
 
 
 @compiled
-def _give(masks: Array, row: int, column: int, power: int, plane: int) -> None:
+def give(masks: Array, row: int, column: int, power: int, plane: int) -> None:
     """Adds a digit to a mask; two equal ones are one of the next power, and opposite ones none."""
     while True:
         if masks[row, 1 - plane, column] >> power & 1:
@@ -27,17 +27,24 @@ def without(rows: Array, masks: Array, inputs: int, gone: Array) -> tuple[Array,
         rows: As :func:`rtl4ml.cmvm.sharing.share` returns them.
         masks: Likewise.
         inputs: How many of the rows are inputs.
-        gone: By row whether it goes; rows that are made of such ones go with them (changed in place).
+        gone: By row whether it goes; rows that are made of such ones go with them, and those that nothing uses then
+            (changed in place).
 
     Returns:
         Rows and masks without them; the rows that stay have kept their order.
     """
     masks = masks.copy()
     kept = inputs
+    used = np.zeros(len(rows), np.bool_)
     for row in range(inputs, len(rows)):
         if gone[rows[row, LOWER]] or gone[rows[row, UPPER]]:
             gone[row] = True
-        kept += 0 if gone[row] else 1
+        used[row] = masks[row].any()
+    for row in range(len(rows) - 1, inputs - 1, -1):
+        gone[row] = gone[row] or not used[row]
+        if not gone[row]:
+            used[rows[row, LOWER]] = used[rows[row, UPPER]] = True
+            kept += 1
     for row in range(len(rows) - 1, inputs - 1, -1):
         if not gone[row]:
             continue
@@ -48,8 +55,8 @@ def without(rows: Array, masks: Array, inputs: int, gone: Array) -> tuple[Array,
                 mask, power = masks[row, plane, column], 0
                 while mask:
                     if mask & 1:
-                        _give(masks, lower, column, power, plane)
-                        _give(masks, upper, column, power + shift, plane ^ turned)
+                        give(masks, lower, column, power, plane)
+                        give(masks, upper, column, power + shift, plane ^ turned)
                     mask >>= 1
                     power += 1
     numbers = np.full(len(rows), -1, np.int64)

@@ -4,7 +4,8 @@ A *pattern* is two digits up to a common shift and sign. As long as one occurs a
 replacing its occurrences by a digit of a new row saves additions (R. Hartley, "Subexpression sharing in filters using
 canonic signed digit multipliers", IEEE TCAS-II 43(10), 1996). Counts are kept up to date pair by pair, and a heap
 whose entries are corrected when they come up yields the best pattern: a step costs what it changes, not what the matrix
-holds.
+holds. Where patterns may grow by a third digit, the heap holds bounds; what comes up is looked at, and goes back with
+its true value unless that is the best.
 """
 
 import numpy as np
@@ -28,7 +29,7 @@ from rtl4ml.cmvm.patterns import (
     take,
     value_of,
 )
-from rtl4ml.cmvm.triples import best_third, keep_with, room_for
+from rtl4ml.cmvm.triples import best_third, gain_of, keep_with, room_for
 
 LEAST = 2
 """Occurrences of a pattern that is shared."""
@@ -67,6 +68,7 @@ def share(
             value = value_of(entries[entry, 0], entries[entry, 1], rows, score)
             push(heap, waiting, value << _ENTRY | (_ENTRIES - entry))
             waiting += 1
+    looked_at = np.zeros(len(entries), np.bool_)
     found = np.zeros((total + 1, 3), np.int64)
     fresh_table = np.full(1024, -1, np.int64)
     fresh = np.zeros((513, 2), np.int64)
@@ -78,7 +80,7 @@ def share(
         if count < LEAST:
             continue
         value = value_of(pattern, count, rows, score)
-        if value < top >> _ENTRY:
+        if value < top >> _ENTRY and not looked_at[entry]:
             # Occurrences have gone since the pattern was queued.
             push(heap, waiting, value << _ENTRY | (_ENTRIES - entry))
             waiting += 1
@@ -91,12 +93,8 @@ def share(
         deep = max(first, second) + 1
         growth = (1 << deep) - (1 << first) - (1 << second)
         places = occurrences(masks, pattern, growth, room, found)
-        # Occurrences that stay behind for lack of room do so for good: the room only shrinks.
-        entries[entry, 1] = 0
-        if places < LEAST:
-            continue
         third = -1
-        if score.triples:
+        if score.triples and places >= LEAST:
             pairs = 0
             for at in range(places):
                 pairs += counts[found[at, 0]]
@@ -106,8 +104,17 @@ def share(
                 fresh_table[:] = -1
             third, most = best_third(masks, digits, counts, found, places, pattern, fresh_table, fresh)
             work += pairs
-            if most < 2 or 2 * most < places:
-                third = -1
+            value, grows = gain_of(pattern, places, third, most, rows, score)
+            looked_at[entry] = waiting > 0 and value < heap[0] >> _ENTRY
+            if looked_at[entry]:
+                push(heap, waiting, value << _ENTRY | (_ENTRIES - entry))
+                waiting += 1
+                continue
+            third = third if grows else -1
+        # Occurrences that stay behind for lack of room do so for good: the room only shrinks.
+        entries[entry, 1] = 0
+        if places < LEAST:
+            continue
         if number + 2 > len(rows):
             rows = np.concatenate((rows, np.zeros_like(rows)))
             functions = np.concatenate((functions, np.zeros_like(functions)))
@@ -186,6 +193,7 @@ def share(
             if entry < 0:
                 if known == len(entries):
                     entries = np.concatenate((entries, np.zeros_like(entries)))
+                    looked_at = np.concatenate((looked_at, np.zeros_like(looked_at)))
                 entry = known
                 entries[entry, 0] = pattern
                 table[place] = entry
@@ -193,6 +201,7 @@ def share(
                 if 2 * known > len(table):
                     table = rehashed(table, entries, known)
             entries[entry, 1] = count
+            looked_at[entry] = False
             if waiting == len(heap):
                 heap = np.concatenate((heap, np.zeros_like(heap)))
             push(heap, waiting, value_of(pattern, count, rows, score) << _ENTRY | (_ENTRIES - entry))

@@ -137,12 +137,19 @@ def _normalised(column: NDArray[np.int64]) -> tuple[bytes, int, int]:
 
 @functools.lru_cache(maxsize=64)
 def _solution(
-    matrix: bytes, shape: tuple[int, int], middles: bytes, widths: bytes, levels: tuple[int, ...] | None, ternary: bool
+    matrix: bytes,
+    shape: tuple[int, int],
+    middles: bytes,
+    widths: bytes,
+    levels: tuple[int, ...] | None,
+    ternary: bool,
+    constants: tuple[int, ...],
 ) -> Solution:
     """Searches once for the kernel of a convolution that stands in many places."""
     lows, highs = ((np.frombuffer(middles, np.int64) + sign * np.frombuffer(widths, np.int64)) >> 1 for sign in (-1, 1))
     bounds = None if levels is None else np.array(levels, np.int64)
-    return search(np.frombuffer(matrix, np.int64).reshape(shape), Bounds(lows, highs), bounds, ternary)
+    whole = np.frombuffer(matrix, np.int64).reshape(shape)
+    return search(whole, Bounds(lows, highs), bounds, ternary, np.array(constants, np.int64) if ternary else None)
 
 
 def _sums(
@@ -159,7 +166,10 @@ def _sums(
     bounds = Bounds(np.array([word.low for word in inputs]), np.array([word.high for word in inputs]))
     matrix = np.ascontiguousarray(matrix)
     ranges = bounds.middles.tobytes(), bounds.widths.tobytes()
-    solution = _solution(matrix.tobytes(), matrix.shape, *ranges, None if levels is None else tuple(levels), ternary)
+    depths = None if levels is None else tuple(levels)
+    # Constants have a part in the search where they are summands: a convolution's kernel has the same ones everywhere.
+    constants = tuple(extras) if ternary else ()
+    solution = _solution(matrix.tobytes(), matrix.shape, *ranges, depths, ternary, constants)
     handles = list(inputs)
     for row in solution.rows[len(inputs) :].tolist():
         operation = datapath.add if row[patterns.SIGN] > 0 else datapath.subtract

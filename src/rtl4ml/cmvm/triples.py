@@ -1,13 +1,13 @@
 """Third digits beside the two of a pattern, for devices that add three words at the cost of two.
 
 A sum of three that occurs m times saves m - 1 additions, where one of two saves half as many as it has occurrences,
-less one: a pattern grows where at least half of its occurrences have the same third digit.
+less one: a pattern grows where enough of its occurrences have the same third digit.
 """
 
 import numpy as np
 
 from rtl4ml.cmvm.compiled import Array, compiled, place_of
-from rtl4ml.cmvm.patterns import DIFFER, ROW_BITS, ROW_MASK
+from rtl4ml.cmvm.patterns import BITS, DIFFER, ROW_BITS, ROW_MASK, Score, blurred, gain_of_three, gain_of_two
 
 
 @compiled
@@ -51,6 +51,23 @@ def best_third(
             if seen[number, 1] > most or (seen[number, 1] == most and key < best):
                 best, most = key, seen[number, 1]
     return best, most
+
+
+@compiled
+def gain_of(pattern: int, count: int, third: int, most: int, rows: Array, score: Score) -> tuple[int, bool]:
+    """Returns what a pattern is worth, alone or with a third digit that `most` of its places have; and whether with."""
+    lower = pattern & ROW_MASK
+    upper = (pattern >> (ROW_BITS + 1)) + lower
+    shift, upper = upper >> ROW_BITS, upper & ROW_MASK
+    overlap = max(min(rows[lower, BITS] - shift, rows[upper, BITS]), 0)
+    value, grows = count * gain_of_two(overlap), False
+    if most >= 2:
+        above = (third >> (ROW_BITS + 1)) - 64
+        top, end = max(rows[lower, BITS], rows[upper, BITS] + shift) + 1, rows[third & ROW_MASK, BITS] + above
+        other = most * gain_of_three(overlap, max(min(top, end) - max(0, above), 0))
+        if other > value:
+            value, grows = other, True
+    return blurred(value, pattern, score), grows
 
 
 @compiled

@@ -30,7 +30,7 @@ def carry_bits(datapath: Datapath, roots: Iterable[Word] | None = None) -> int:
     total = 0
     for index in live_nodes(datapath, roots):
         node = datapath.nodes[index]
-        if node.kind is kinds.ADD or node.kind is kinds.SUBTRACT or node.kind is kinds.TERNARY:
+        if node.kind in (kinds.ADD, kinds.SUBTRACT, kinds.TERNARY, kinds.WEIGHTED):
             total += chain(datapath.nodes, node).bits
         elif node.kind is kinds.AT_LEAST:
             first, second = (datapath.nodes[operand] for operand in node.operands)

@@ -1,5 +1,6 @@
 """A datapath in NumPy: the meaning of every kind of node, which the hardware must repeat."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ _MEANING: dict[str, Callable[[Node, list[Values]], Values]] = {
     kinds.ADD: lambda node, x: x[0] + x[1],
     kinds.SUBTRACT: lambda node, x: x[0] - x[1],
     kinds.TERNARY: lambda node, x: x[0] + node.parameter[0] * x[1] + node.parameter[1] * x[2],
+    kinds.WEIGHTED: lambda node, x: sum(map(operator.mul, node.parameter[1:], x[1:]), x[0] + node.parameter[0]),
     kinds.SHIFT_LEFT: lambda node, x: x[0] << node.parameter,
     kinds.SHIFT_RIGHT: lambda node, x: x[0] >> node.parameter,
     kinds.LOW_BITS: lambda node, x: x[0] & ((1 << node.parameter) - 1),

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 
 from rtl4ml.datapath import nodes as kinds
+from rtl4ml.datapath.clip_cell import clip
 from rtl4ml.datapath.nodes import Node, chain
 from rtl4ml.datapath.pipeline import Pipeline
 from rtl4ml.datapath.ternary_adder import add_three
@@ -73,6 +74,7 @@ class _Lowering:
         self.values: dict[int, list[Value | None]] = {}
         self.users = self._count_users()
         self.sums_of_three = 0
+        self.clips = 0
         self.comb: list[object] = []
         self.sync: list[object] = []
 
@@ -260,7 +262,7 @@ class _Lowering:
             k -= node.parameter
             index = node.operands[0]
             node = self.nodes[index]
-        if node.kind is not kinds.ADD and node.kind is not kinds.SUBTRACT:
+        if node.kind not in (kinds.ADD, kinds.SUBTRACT, kinds.WEIGHTED):
             return value
         if self.users[index] > 1 or self.pipeline.step[index] != at or chain(self.nodes, node).wired != k:
             return value
@@ -328,11 +330,41 @@ class _Lowering:
         offset = Cat(Const(0, pitch), self._value(node.operands[0], at))
         return Const(packed, 1 << (index.bits + pitch)).bit_select(offset, node.bits)
 
+    def _weighted(self, node: Node, at: int) -> Value:
+        """Returns a word plus a table, which the adder's own lookup tables take in where they have inputs to spare.
+
+        For that the word has to be what carries are generated from. Of a sum Yosys takes the operand that comes first
+        in an order of its own, of a difference the first: so what is added is the difference from the table's
+        complement, and one less stands in the table.
+        """
+        word, *bits = node.operands
+        zeros, added = chain(self.nodes, node)
+        values = [(node.parameter[0] >> zeros) - (added > 0)]
+        for weight in node.parameter[1:]:
+            values += [value + (weight >> zeros) for value in values]
+        low = min(values)
+        shape = Shape(kinds.range_bits(low, max(values)), low < 0)
+        pitch = (shape.width - 1).bit_length()
+        packed = sum((value & ((1 << shape.width) - 1)) << (place << pitch) for place, value in enumerate(values))
+        index = Cat(Const(0, pitch), *(self._value(bit, at) for bit in bits))
+        table = Const(packed, len(values) << pitch).bit_select(index, shape.width)
+        lower = _resize(self._value(word, at), self.nodes[word].low < 0, zeros)
+        if not added:
+            return Cat(lower, _resize(table, shape.signed, node.bits - zeros))
+        table = table if shape.signed else Cat(table, Const(0, 1))
+        return Cat(lower, self._addend(word, at, zeros) - ~table.as_signed())
+
     def _clip(self, node: Node, at: int) -> Value:
         operand = node.operands[0]
         source = self.nodes[operand]
         shape = Shape(node.bits, node.low < 0)
         value = _shaped(_resize(self._value(operand, at), source.low < 0, node.bits), node)
+        if node.parameter is kinds.PAIRED:
+            under = ~self._reaches(operand, at, node.low) if source.low < node.low else Const(0)
+            over = self._reaches(operand, at, node.high + 1) if source.high > node.high else Const(0)
+            name = f"{self.prefix}_clip{self.clips}"
+            self.clips += 1
+            return _shaped(clip(self.m, Cat(value), under, over, (node.low, node.high), name), node)
         if source.high > node.high:
             value = Mux(self._reaches(operand, at, node.high + 1), Const(node.high, shape), value)
         if source.low < node.low:
@@ -372,5 +404,6 @@ _EXPRESSIONS: dict[str, Callable[[_Lowering, Node, int], Value]] = {
     kinds.EQUAL: _Lowering._equal,
     kinds.SELECT: _Lowering._select,
     kinds.TABLE: _Lowering._table,
+    kinds.WEIGHTED: _Lowering._weighted,
     kinds.CLIP: _Lowering._clip,
 }

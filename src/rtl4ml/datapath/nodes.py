@@ -20,6 +20,10 @@ TABLE = "table"
 CLIP = "clip"
 NARROW = "narrow"
 TERNARY = "ternary"
+WEIGHTED = "weighted"
+
+PAIRED = "paired"
+"""Parameter of a clip on a device whose tables have two outputs: two bits share one."""
 
 PROVEN = "proven"
 """Parameter of a sum or difference whose range is tighter than that of its operands gives."""
@@ -35,7 +39,8 @@ class Node(NamedTuple):
         kind: One of the kinds of this module.
         operands: Indices of the operands, all smaller than the node's own.
         parameter: Name of an input, amount of a shift, bits of ``low_bits``, values of a table, signs (+1 or -1) of
-            the second and third operand of a sum of three, :data:`PROVEN`; otherwise ``None``.
+            the second and third operand of a sum of three, the constant and then the weights of the bits behind the
+            first operand of a weighted sum, :data:`PROVEN`, :data:`PAIRED`; otherwise ``None``.
         low: Least value.
         high: Greatest value; ``clip`` and ``narrow`` are defined by ``low`` and ``high``.
     """
@@ -99,6 +104,8 @@ def chain(nodes: Sequence[Node], node: Node) -> Chain:
     if node.kind is TERNARY:
         wired = min(_wired_of_three(nodes, node), bits)
         return Chain(wired, bits - wired)
+    if node.kind is WEIGHTED:
+        return _chain_behind_table(nodes[node.operands[0]], node.parameter, bits)
     first, second = (nodes[operand] for operand in node.operands)
     zeros = trailing_zeros(second)
     lower = first
@@ -108,6 +115,17 @@ def chain(nodes: Sequence[Node], node: Node) -> Chain:
         return Chain(0, bits)
     if node.kind is ADD and lower.low >= 0 and lower.high >> zeros == 0:
         return Chain(zeros, 0)
+    return Chain(min(zeros, bits), max(bits - zeros, 0))
+
+
+def _chain_behind_table(word: Node, numbers: Sequence[int], bits: int) -> Chain:
+    """Returns the chain that adds a table to a word; none if one of them is 0 where the other is not."""
+    union = 0
+    for number in numbers:
+        union |= number
+    zeros = (union & -union).bit_length() - 1
+    if word.low == word.high or (word.low >= 0 and word.high >> zeros == 0):
+        return Chain(min(zeros, bits), 0)
     return Chain(min(zeros, bits), max(bits - zeros, 0))
 
 

@@ -1,19 +1,21 @@
 """Sums of three words where a device adds them in one carry chain: pairs of additions become one node.
 
+The same devices have tables with two outputs, so that two bits of a limited word share one.
+
 Tables of six inputs hold the full adder of two words and the compressor of a third: a chain of as many bits as for two
 words (J. Simkins, B. Philofsky: "Structures and methods for implementing ternary adders", US patent 7,274,211).
 """
 
 from collections.abc import Sequence
 
-from rtl4ml.datapath.nodes import ADD, SHIFT_LEFT, SUBTRACT, TERNARY, Node, chain
+from rtl4ml.datapath.nodes import ADD, CLIP, PAIRED, SHIFT_LEFT, SUBTRACT, TERNARY, Node, chain
 from rtl4ml.datapath.words import Datapath, Word
 
 _SUMS = (ADD, SUBTRACT)
 
 
 def with_ternary_sums(datapath: Datapath) -> Datapath:
-    """Returns the same function with sums of three.
+    """Returns the same function with sums of three, and clips of two bits a table.
 
     An addition takes in one of its operands if that is an addition which nothing else uses. Which of them do is chosen
     such that as few bits of carry chain as possible remain.
@@ -40,7 +42,8 @@ def with_ternary_sums(datapath: Datapath) -> Datapath:
             continue  # the wires of an inner sum, which its outer one has followed
         else:
             operands = tuple(places[operand].index for operand in node.operands)
-            places[index] = result.append(node._replace(operands=operands))
+            paired = node._replace(parameter=PAIRED) if node.kind is CLIP and node.bits > 1 else node
+            places[index] = result.append(paired._replace(operands=operands))
     for name, word in datapath.outputs.items():
         result.output(name, places[word.index])
     return result

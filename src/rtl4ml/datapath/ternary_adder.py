@@ -4,12 +4,9 @@ By default it is a plain sum, in which vendors' tools find their ternary adder; 
 defined it is made of primitives of AMD parts (LUT6_2, CARRY4), for tools that do not.
 """
 
-import re
-
 from amaranth.hdl import Const, Instance, Module, Signal, Value
 
 CELL = "rtl4ml_ternary_adder"
-MACRO = "RTL4ML_PRIMITIVES"
 
 _TEXT = """
 module {name} #(
@@ -101,15 +98,6 @@ def add_three(m: Module, operands: list[Value], inverted: tuple[bool, bool, bool
     return total
 
 
-def with_cell(verilog: str) -> str:
-    """Verilog of a module with the cell behind it, called after the module; unchanged where it is not used."""
-    if CELL not in verilog:
-        return verilog
-    (module,) = re.findall(r"^module (\w+)", verilog, re.MULTILINE)[:1]
-    name = f"{module}_ternary_adder"
-    return verilog.replace(CELL, name).rstrip() + "\n" + cell(name)
-
-
-def cell(name: str) -> str:
+def cell(name: str, macro: str) -> str:
     """Verilog of the cell under a name."""
-    return _TEXT.format(name=name, macro=MACRO)
+    return _TEXT.format(name=name, macro=macro)

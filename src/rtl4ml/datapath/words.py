@@ -29,6 +29,7 @@ from rtl4ml.datapath.nodes import (
     SHIFT_RIGHT,
     SUBTRACT,
     TABLE,
+    WEIGHTED,
     Node,
     range_bits,
     signed_digits,
@@ -391,6 +392,35 @@ class Datapath:
         if all(entry - entries[0] == position for position, entry in enumerate(entries)):
             return self.add(index, self.constant(entries[0] - index.low))
         return self._build(TABLE, (index.index,), entries, min(entries), max(entries))
+
+    def weighted(self, a: Word, bits: Sequence[Word], weights: Sequence[int], constant: int = 0) -> Word:
+        """Returns ``a + bits @ weights + constant``, the bits by a lookup table in front of an adder.
+
+        Args:
+            a: A word; a constant leaves the table alone.
+            bits: Words of 0 or 1, independent of one another and of ``a``.
+            weights: As many integers, none of them 0.
+            constant: Added in the table.
+
+        Raises:
+            ConfigurationError: If there is not one weight for each bit, a weight is 0, or a bit is none.
+        """
+        if len(weights) != len(bits):
+            raise ConfigurationError(f"weights must be {len(bits)}, one for each bit, not {len(weights)}")
+        if not all(weights):
+            raise ConfigurationError(f"weights must not be 0, not {list(weights)}")
+        for bit in bits:
+            if (bit.low, bit.high) != (0, 1):
+                raise ConfigurationError(f"bits must be words of [0, 1], not of [{bit.low}, {bit.high}]")
+        if not bits:
+            return self.add(a, self.constant(constant))
+        if a.low == a.high and a.low:
+            return self.weighted(self.constant(0), bits, weights, constant + a.low)
+        numbers = (int(constant), *(int(weight) for weight in weights))
+        low, high = (constant + sum(ends(weight, 0) for weight in numbers[1:]) for ends in (min, max))
+        return self._build(
+            WEIGHTED, (a.index, *(bit.index for bit in bits)), numbers, int(a.low + low), int(a.high + high)
+        )
 
     def clip(self, a: Word, low: int, high: int) -> Word:
         """Returns ``a`` limited to ``low .. high``.

@@ -10,7 +10,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from rtl4ml.datapath.ternary_adder import with_cell
+from rtl4ml.datapath.cells import with_cells
 from rtl4ml.yosys import run_yosys
 
 _SCRIPT = (
@@ -67,7 +67,7 @@ def to_verilog(rtlil_text: str, comment: str) -> str:
     body = verilog.split("*/", 1)[1].lstrip() if verilog.startswith("/*") else verilog
     body = re.sub(r"^\(\* \\?[a-z_.]*  ?= ?\"?\"? \*\)\n", "", body, flags=re.MULTILINE)
     lines = "\n".join(f"// {line}".rstrip() for line in comment.strip().splitlines())
-    return with_cell(f"{lines}\n{body.rstrip()}\n")
+    return with_cells(f"{lines}\n{body.rstrip()}\n")
 
 
 def convert(component: wiring.Component, name: str, comment: str) -> str:

@@ -1,10 +1,11 @@
 """The same network on inputs of another size, where its file leaves the sizes inside to inference."""
 
 from collections.abc import Sequence
+from operator import index
 
 import onnx
 
-from rtl4ml.errors import ModelError
+from rtl4ml.errors import ConfigurationError, ModelError
 from rtl4ml.frontend.judge.executor import Executor
 
 
@@ -16,6 +17,7 @@ def with_input_shape(model: onnx.ModelProto, shape: Sequence[int]) -> onnx.Model
         shape: of the input, with or without the batch, which stays 1.
 
     Raises:
+        ConfigurationError: the shape is no sequence of integers.
         ModelError: the shape has another rank, or the file has sizes of the old one in it, in a Reshape, say.
     """
     changed = onnx.ModelProto()
@@ -26,7 +28,10 @@ def with_input_shape(model: onnx.ModelProto, shape: Sequence[int]) -> onnx.Model
     if len(inputs) != 1:
         raise ModelError(f"Model must have one input, not {len(inputs)}: {', '.join(repr(i.name) for i in inputs)}")
     dims = inputs[0].type.tensor_type.shape.dim
-    sizes = [int(size) for size in shape]
+    try:
+        sizes = [index(size) for size in shape]
+    except TypeError as error:
+        raise ConfigurationError(f"input_shape must be integers, such as (1, 16), not {shape!r}") from error
     if len(sizes) == len(dims) - 1:
         sizes = [1, *sizes]
     if len(sizes) != len(dims) or sizes[0] != 1 or min(sizes) < 1:

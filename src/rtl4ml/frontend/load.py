@@ -44,6 +44,9 @@ from rtl4ml.frontend.values import Constant, Flow, Step
 from rtl4ml.graph import Graph, HostFunction, Tensor
 from rtl4ml.operators import Conv, Dense, Requantize
 
+EXAMPLE_SIZE = 32
+"""Of a dimension that a file leaves open, in the error that asks for it."""
+
 OPERATORS = (
     elementwise,
     layout,
@@ -159,9 +162,11 @@ def _input_shape(model: onnx.ModelProto) -> tuple[str, tuple[int, ...]]:
         raise ModelError(f"Input {inputs[0].name!r} must have a batch as its first dimension, not no dimensions at all")
     for index, dim in enumerate(dims):
         if index and not dim.dim_value:
+            example = ", ".join(["1", *(str(d.dim_value or EXAMPLE_SIZE) for d in dims[1:])])
             raise ModelError(
                 f"Dimension {index} of input {inputs[0].name!r} must be a fixed number, not "
-                f"{dim.dim_param or 'unknown'!r}: only the batch may vary"
+                f"{dim.dim_param or 'unknown'!r}: only the batch may vary. Say the shape that the hardware shall "
+                f"have, such as --input-shape {example.replace(' ', '')}, in Python input_shape=({example})"
             )
     if dims and dims[0].dim_value > 1:
         raise ModelError(f"Batch of input {inputs[0].name!r} must be 1 or free, not {dims[0].dim_value}")

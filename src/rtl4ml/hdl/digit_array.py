@@ -1,4 +1,4 @@
-"""Digit-serial distributed arithmetic: registers for a word, the adder graph of a matrix, shifting accumulators."""
+"""Digit-serial distributed arithmetic: registers for a word, sums of a matrix, shifting accumulators."""
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
@@ -11,7 +11,7 @@ from rtl4ml.hdl.tables import shape_of_range
 
 
 class DigitArray(wiring.Component):
-    """Takes d bits of every element of a word a cycle through an adder graph; never stalls.
+    """Takes d bits of every element of a word a cycle through a matrix of constants; never stalls.
 
     Words may be loaded `plan.cycles` edges after each other, or later. The outputs of a word are there `plan.depth`
     edges after its load.
@@ -95,7 +95,7 @@ class DigitArray(wiring.Component):
         upper = Signal(shape_of_range(*ends), name=f"upper_{p}", reset_less=True)
         lower_bits = Signal(plan.cycles * d, name=f"lower_{p}", reset_less=True)
         digit = Signal(d, name=f"digit_{p}")
-        # Two inverters, which cost nothing, keep Yosys from merging the last addition of the adder graph with this one.
+        # Two inverters, which cost nothing, keep Yosys from merging the last addition of the matrix with this one.
         m.d.comb += [total.eq(carried + ~(~product)), digit.eq(total)]
         m.d.sync += [upper.eq(total >> d), lower_bits.eq(Cat(lower_bits[d:], digit))]
         with m.If(clear):

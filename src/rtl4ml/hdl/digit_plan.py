@@ -1,4 +1,4 @@
-"""Arithmetic of digit-serial distributed arithmetic, before any hardware: digits, adder graph, accumulators, cuts."""
+"""Arithmetic of digit-serial distributed arithmetic, before any hardware: digits, sums, accumulators, cuts."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl4ml.cmvm.solve import multiply_matrix
+from rtl4ml.cmvm.tables import multiply_narrow
 from rtl4ml.datapath.cost import carry_bits, live_nodes, multipliers
 from rtl4ml.datapath.delays import GENERIC, Delays
 from rtl4ml.datapath.nodes import range_bits
@@ -28,13 +28,14 @@ class DigitPlan:
     """Hard-wired adders that compute `finish(x @ weights + bias)` from d bits of every element a cycle.
 
     An element is read as unsigned, its sign bit turned around where it has one (Croisier et al. 1973; Peled and Liu
-    1974): the difference is a constant that joins the bias. Digit k of all elements goes through the adder graph of the
-    whole matrix; an accumulator per output adds `total = (total >> d) + product`, so that its adder is hardly wider
-    than the products. The d bits that leave it below are final, and stand in a shift register until the end.
+    1974): the difference is a constant that joins the bias. Digit k of all elements goes through the whole matrix,
+    built as tables of partial sums or as an adder graph, column by column what is smaller (:mod:`rtl4ml.cmvm.tables`).
+    An accumulator per output adds `total = (total >> d) + product`, so that its adder is hardly wider than the
+    products. The d bits that leave it below are final, and stand in a shift register until the end.
 
         load               t          the word goes into registers, where it stays
-        digit k            t + 1 + k  chosen by the phase, a multiplexer in the datapath of the adder graph
-        adder graph        ...        cut to the period
+        digit k            t + 1 + k  chosen by the phase, a multiplexer in the datapath of the matrix
+        matrix             ...        cut to the period
         accumulators       ...        start from the bias, which a reset of their registers sets for nothing
         finish             ...        cut to the period
         result             t + depth  can be sampled
@@ -104,7 +105,7 @@ class DigitPlan:
         kernel = Datapath()
         phase = [kernel.input(f"phase_{k}", 0, 1) for k in range((self.cycles - 1).bit_length())]
         digits = [self._digit(kernel, s, phase) for s in self.elements]
-        products = multiply_matrix(kernel, digits, self._matrix, ternary=self.delays.ternary)
+        products = multiply_narrow(kernel, digits, self._matrix, self.delays)
         for p, word in zip(self.columns, products, strict=True):
             kernel.output(f"p_{p}", word)
         set_field(self, "kernel", with_ternary_sums(kernel) if self.delays.ternary else kernel)
@@ -257,7 +258,7 @@ class DigitPlan:
         return dict(zip(self.columns, ranges, strict=True))
 
     def _cut_kernel(self) -> tuple[Pipeline, bool]:
-        """Cut the adder graph; say whether a register stands between it and the accumulators.
+        """Cut the datapath of the matrix; say whether a register stands between it and the accumulators.
 
         None does where its last step leaves the time for their adders without costing a step more.
         """

@@ -5,6 +5,7 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Shape, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+from numpy.typing import NDArray
 
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes
@@ -15,10 +16,10 @@ from rtl4ml.hdl.tables import cycle_rows
 class GatherStore(wiring.Component):
     """Takes frames of words and issues others, whose elements come from anywhere in the frame, in passes.
 
-    Element (p, s) of an issued word is element s of the word of the frame that a table says. There are as many copies
-    of the frame as p, each with a read port for every s; those that the table never needs are left out. There is room
-    for two frames: the first word of a frame is issued an edge after its last word was written, or later, and the first
-    word of frame k is taken one edge after the last issue of frame k - 2.
+    Element (p, s) of an issued word is element s, modulo those of a word, of the word of the frame that a table says.
+    There is a copy of these elements of the frame for every (p, s), but for those that the table never needs. There is
+    room for two frames: the first word of a frame is issued an edge after its last word was written, or later, and the
+    first word of frame k is taken one edge after the last issue of frame k - 2.
 
     Parameters:
         shape: shape of an element.
@@ -26,9 +27,10 @@ class GatherStore(wiring.Component):
         used: bool (P, S), elements that anybody reads; the others are 0.
         lengths: int64 (passes,), issued words of each pass.
         frame_words: words of a frame.
+        lanes: elements of a word in, a divisor of S; None: S.
 
     Members:
-        i: words in, of S elements; `i.ready` depends on registers.
+        i: words in; `i.ready` depends on registers.
         permit: the consumer can take the next word; may depend on `first` and `last`, not on `available`.
         available: the next word is there.
         first: the next word is the first of a pass; a function of registers.
@@ -36,7 +38,15 @@ class GatherStore(wiring.Component):
         word: the word issued at the edge before, P * S elements.
     """
 
-    def __init__(self, shape: Shape, words: Codes, used: Codes, lengths: Codes, frame_words: int) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        words: Codes,
+        used: NDArray[np.bool_],
+        lengths: Codes,
+        frame_words: int,
+        lanes: int | None = None,
+    ) -> None:
         if lengths.min() < 1 or lengths.sum() != len(words) or words.max() >= frame_words:
             raise ConfigurationError(
                 f"Passes of a gather store must be of its {len(words)} words, which come from {frame_words}, not of "
@@ -47,22 +57,23 @@ class GatherStore(wiring.Component):
         self._used = used
         self._lengths = lengths
         self._frame_words = frame_words
-        copies, lanes = used.shape
+        outputs, readers = used.shape
+        self._lanes = lanes or readers
         super().__init__(
             {
-                "i": In(beat_signature(shape, lanes)),
+                "i": In(beat_signature(shape, self._lanes)),
                 "permit": In(1),
                 "available": Out(1),
                 "first": Out(1),
                 "last": Out(1),
-                "word": Out(data.ArrayLayout(shape, copies * lanes)),
+                "word": Out(data.ArrayLayout(shape, outputs * readers)),
             }
         )
 
     def elaborate(self, platform: object) -> Elaboratable:
         """Build the table of places, the copies, and the counters of frames."""
         m = Module()
-        copies, lanes = self._used.shape
+        outputs, readers = self._used.shape
         issue = Signal()
         m.d.comb += issue.eq(self.available & self.permit)
         rows = len(self._words)
@@ -101,14 +112,14 @@ class GatherStore(wiring.Component):
                 m.d.comb += place.eq(number)
             m.d.comb += [
                 port_in.addr.eq(Cat(word_in[:bits], bank_in)),
-                port_in.data.eq(self.i.payload[s]),
+                port_in.data.eq(self.i.payload[s % self._lanes]),
                 port_in.en.eq(accept),
                 port_out.addr.eq(Cat(place, bank_out)),
                 port_out.en.eq(1),
             ]
-            shown[p * lanes + s] = port_out.data
+            shown[p * readers + s] = port_out.data
         width = self._shape.width
         value = self.word.as_value()
-        for slot in range(copies * lanes):
+        for slot in range(outputs * readers):
             m.d.comb += value[slot * width : (slot + 1) * width].eq(shown.get(slot, 0))
         return m

@@ -31,6 +31,8 @@ class WindowBuffer(wiring.Component):
     Parameters:
         shape: shape of an element.
         plan: what is issued.
+        elements: of a word; None: as the plan has them.
+        codes: that stand outside the frame, any shape; None: those of the plan.
 
     Members:
         i: words in; `i.ready` is a function of registers.
@@ -41,7 +43,7 @@ class WindowBuffer(wiring.Component):
         word: taps * lanes elements, ordered by tap row, tap column, lane.
     """
 
-    def __init__(self, shape: Shape, plan: WindowPlan) -> None:
+    def __init__(self, shape: Shape, plan: WindowPlan, elements: int | None = None, codes: Codes | None = None) -> None:
         self._shape = Shape.cast(shape)
         self._plan = plan
         low, high = (
@@ -49,10 +51,13 @@ class WindowBuffer(wiring.Component):
             if self._shape.signed
             else (0, 1 << self._shape.width)
         )
-        if plan.fills and not (low <= np.min(plan.fill) and np.max(plan.fill) < high):
+        if codes is None:
+            codes = plan.fill if plan.fills else np.zeros(0, np.int64)
+        if np.size(codes) and not (low <= np.min(codes) and np.max(codes) < high):
             raise ConfigurationError(
-                f"Fill of a window buffer must be {low} to {high - 1}, not {np.min(plan.fill)} to {np.max(plan.fill)}"
+                f"Fill of a window buffer must be {low} to {high - 1}, not {np.min(codes)} to {np.max(codes)}"
             )
+        elements = plan.taps[0] * plan.taps[1] * plan.lanes if elements is None else elements
         super().__init__(
             {
                 "i": In(beat_signature(shape, plan.lanes)),
@@ -60,7 +65,7 @@ class WindowBuffer(wiring.Component):
                 "available": Out(1),
                 "first": Out(1),
                 "last": Out(1),
-                "word": Out(data.ArrayLayout(shape, plan.taps[0] * plan.taps[1] * plan.lanes)),
+                "word": Out(data.ArrayLayout(shape, elements)),
             }
         )
 
@@ -80,12 +85,6 @@ class WindowBuffer(wiring.Component):
         writer = Walker(m, "write", counts, np.eye(3, dtype=np.int64), (0, 0, 0), accept, plan.height, plan.banks)
         reader = Walker(m, "read", plan.counts, plan.steps, plan.start, issue, plan.height, plan.banks)
 
-        last_of_pass = _moves_outside(m, "last_of_pass", reader, len(plan.counts) - plan.pass_levels)
-        first_of_pass = Signal(init=1)
-        with m.If(issue):
-            m.d.sync += first_of_pass.eq(last_of_pass)
-        m.d.comb += [self.first.eq(first_of_pass), self.last.eq(last_of_pass)]
-
         rom = self._order(m, issue) if plan.order is not None else None
         self._gate_reader(m, writer, reader, accept, issue, rom)
         held = self._gate_writer(m, writer, reader, issue, rom)
@@ -93,6 +92,36 @@ class WindowBuffer(wiring.Component):
         # The place to write to is free when the word `ring` places before is not held.
         distance = Signal(self._address_bits)
         m.d.comb += [distance.eq(address - held), self.i.ready.eq(distance[-1])]
+        first, last = self._add_words(m, writer, reader, accept, issue, address, rom)
+        m.d.comb += [self.first.eq(first), self.last.eq(last)]
+        return m
+
+    def _add_words(
+        self,
+        m: Module,
+        writer: Walker,
+        reader: Walker,
+        accept: Value,
+        issue: Value,
+        address: Value,
+        rom: dict[str, Value] | None,
+    ) -> tuple[Value, Value]:
+        """Add the memory; return whether the next word is the first of a pass, and whether it is the last.
+
+        Args:
+            m: module to add to.
+            writer: position of the word to be written.
+            reader: of the word to be issued.
+            accept: a word is written at this edge.
+            issue: a word is issued at this edge.
+            address: that a word is written to; more high bits than the memory has.
+            rom: addresses of walks that are no nest.
+        """
+        plan = self._plan
+        last_of_pass = _moves_outside(m, "last_of_pass", reader, len(plan.counts) - plan.pass_levels)
+        first_of_pass = Signal(init=1)
+        with m.If(issue):
+            m.d.sync += first_of_pass.eq(last_of_pass)
 
         read = reader.address("address", ceil_log2(plan.ring), (plan.row_stride, plan.chunks, 1))
         if rom is not None:
@@ -109,7 +138,7 @@ class WindowBuffer(wiring.Component):
             m.d.comb += self.word.as_value().eq(words[0][0])
         else:
             self._output(m, reader, words, rom)
-        return m
+        return first_of_pass, last_of_pass
 
     @property
     def _address_bits(self) -> int:
@@ -258,11 +287,11 @@ class WindowBuffer(wiring.Component):
             m,
             plan,
             words,
-            _registered(m, "row_phase", reader.phase(0)),
-            _registered(m, "column_phase", reader.phase(1)),
+            registered(m, "row_phase", reader.phase(0)),
+            registered(m, "column_phase", reader.phase(1)),
         )
         if rom is not None:
-            outside: list[list[Value]] = [[_registered(m, "outside", rom["outside"])], [Const(0, 1)]]
+            outside: list[list[Value]] = [[registered(m, "outside", rom["outside"])], [Const(0, 1)]]
         else:
             outside = [self._outside(m, reader, axis) for axis in (0, 1)]
         fill = self._fill(m, reader)
@@ -285,7 +314,7 @@ class WindowBuffer(wiring.Component):
             offset = tap * plan.dilation[axis]
             before = value < -offset if low < -offset else Const(0, 1)
             behind = value >= limit - offset if high >= limit - offset else Const(0, 1)
-            result.append(_registered(m, f"outside_{axis}_{tap}", before | behind) if possible else Const(0, 1))
+            result.append(registered(m, f"outside_{axis}_{tap}", before | behind) if possible else Const(0, 1))
         return result
 
     def _fill(self, m: Module, reader: Walker) -> Value:
@@ -317,7 +346,8 @@ def _extended(value: Value, width: int) -> Value:
     return Cat(value, Const(0, width - len(value))) if len(value) < width else value
 
 
-def _registered(m: Module, name: str, value: Value) -> Value:
+def registered(m: Module, name: str, value: Value) -> Value:
+    """The value of the edge before, in a register without reset."""
     register = Signal(value.shape(), name=f"{name}_read", reset_less=True)
     m.d.sync += register.eq(value)
     return register

@@ -73,6 +73,8 @@ class WindowPlan:
             place of start and levels (the frame then counts as a single row); unit is 0 or 1 and so is pass_levels.
         release: levels whose turns give back what they read, up to `unit`; -1: the most that can.
         banks: of rows and columns; (0, 0): chosen, see `ring`.
+        reach: rows and columns below and right of the last tap that are read as well, by readers that have tables of
+            their own (:class:`rtl4ml.hdl.window_reads.WindowReads`).
 
     Raises:
         ConfigurationError: a number makes no sense, the ring is too small for a unit, or no frame is read at all.
@@ -93,6 +95,7 @@ class WindowPlan:
     order: Codes | None = None
     release: int = -1
     banks: tuple[int, int] = (0, 0)
+    reach: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -175,7 +178,7 @@ class WindowPlan:
         for axis, limit in ((0, self.height), (1, self.width)):
             offsets = np.arange(self.taps[axis]) * self.dilation[axis]
             low = self.box(0)[0][axis] + self.start[axis] + offsets
-            high = self.box(0)[1][axis] + self.start[axis] - offsets[-1] + offsets
+            high = self.box(0)[1][axis] + self.start[axis] - offsets[-1] - self.reach[axis] + offsets
             result.append(tuple(((low < 0) | (high >= limit)).tolist()))
         return result[0], result[1]
 
@@ -208,7 +211,7 @@ class WindowPlan:
     def box(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First and last (row, column) of all that a turn of the first `depth` levels reads, from its first word on."""
         spans = (np.array(self.counts[depth:], np.int64)[:, np.newaxis] - 1) * self.steps[depth:, :2]
-        extent = (np.array(self.taps) - 1) * np.array(self.dilation)
+        extent = (np.array(self.taps) - 1) * np.array(self.dilation) + self.reach
         return np.minimum(spans, 0).sum(axis=0), np.maximum(spans, 0).sum(axis=0) + extent
 
     # Timing.

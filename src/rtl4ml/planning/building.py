@@ -8,6 +8,7 @@ import numpy as np
 
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
+from rtl4ml.hdl.zero_skipping import PackedTile
 from rtl4ml.operators import Concat, Conv, Dense, Gather, Pool, Requantize
 from rtl4ml.planning.description import describe_form, describe_tile
 from rtl4ml.planning.folding import Fold, Tile, lanes_for
@@ -22,11 +23,13 @@ from rtl4ml.stages.dense import DenseStage
 from rtl4ml.stages.digit_serial import DigitStage
 from rtl4ml.stages.elementwise import ElementwiseStage
 from rtl4ml.stages.gather import GatherStage
+from rtl4ml.stages.packed import PackedStage
 from rtl4ml.stages.pool import PoolStage
 from rtl4ml.stages.reduce import ReduceStage
 from rtl4ml.stages.region import RegionStage, region_border
 from rtl4ml.stages.side_by_side import graph_with, pixels_at_once
 from rtl4ml.stages.sparse import SparseStage
+from rtl4ml.stages.sparse_conv import SparseConvStage
 from rtl4ml.stages.walks import widest_word
 from rtl4ml.staircase import Form
 
@@ -43,7 +46,6 @@ class StagePlan:
         multiplications: products an inference takes in it.
         pixels: output pixels of a convolution side by side; 0: one after the other.
         digits: bits of each element that go through hard-wired adders in a cycle, by name of the layer.
-        skips: weights that are 0 take no multiplier's time.
     """
 
     stage: Stage
@@ -53,7 +55,6 @@ class StagePlan:
     multiplications: int
     pixels: int = 0
     digits: Mapping[str, int] = field(default_factory=dict)
-    skips: bool = False
 
     @property
     def interval(self) -> int:
@@ -66,9 +67,21 @@ class StagePlan:
         """Products side by side in the tile of a time-multiplexed layer; 0 for other stages."""
         if self.digits:
             return 0
+        if isinstance(self.stage, PackedStage):
+            return len(self.stage.plan.positions)
         if isinstance(self.tile, ConvTile):
             return self.tile.products
+        assert not isinstance(self.tile, PackedTile)
         return self.tile[0] * self.tile[1] if self.tile else 0
+
+    @property
+    def skips(self) -> bool:
+        """Whether weights that are 0 take no multiplier's time."""
+        return isinstance(self.stage, PackedStage)
+
+    def describe_tile(self) -> dict[str, Any] | None:
+        """The tile as a folding has it; of several output pixels side by side their number says all."""
+        return describe_tile(self.tile, self.pixels, pixelwise=isinstance(self.stage, SparseConvStage))
 
     def describe(self) -> dict[str, Any]:
         """The stage as plain types."""
@@ -78,7 +91,7 @@ class StagePlan:
             "operators": list(stage.operators),
             "kind": type(stage).__name__.removesuffix("Stage").lower(),
             "reuse": self.reuse,
-            "tile": describe_tile(self.tile, self.pixels, skips=self.skips),
+            "tile": self.describe_tile(),
             "digits": dict(self.digits),
             "multipliers": stage.multipliers,
             "lut_products": stage.logic_products,
@@ -168,10 +181,11 @@ class Builder:
             stage = self._linear(first, follower, fold, lanes[0], form)
             pixels = fold.pixels
         multiplications = sum(node.multiplications for node in nodes)
-        skips = isinstance(stage, SparseStage)
-        if skips and isinstance(first, Dense):
-            multiplications = int(np.count_nonzero(first.weights))
-        return StagePlan(stage, reuse, tile, forms, multiplications, pixels, self._digits(group), skips)
+        if isinstance(stage, PackedStage):
+            assert isinstance(first, Conv | Dense)
+            # As many of all as are of weights that are not 0.
+            multiplications = multiplications // first.weights.size * int(np.count_nonzero(first.weights))
+        return StagePlan(stage, reuse, tile, forms, multiplications, pixels, self._digits(group))
 
     def _digits(self, group: Group) -> dict[str, int]:
         """Bits a cycle of the layers on digits."""
@@ -181,7 +195,7 @@ class Builder:
     def _linear(self, layer: Conv | Dense, follower: str | None, fold: Fold, lanes: int, form: Form | None) -> Stage:
         clock = self._settings.clock
         address = self._address if self._settings.weights == "writable" else None
-        stage: DenseStage | SparseStage | ConvStage
+        stage: DenseStage | PackedStage | ConvStage
         tile = fold.tile
         if isinstance(tile, ConvTile):
             graph = self._graph
@@ -189,9 +203,9 @@ class Builder:
                 graph = graph_with(graph, pixels_at_once(layer, fold.pixels))
             options = {"digit": fold.digit, "pair_bits": fold.pair_bits}
             stage = ConvStage(graph, layer.name, follower, tile, lanes, clock, form, address, **options)
-        elif fold.skips:
-            assert tile is not None
-            stage = SparseStage(self._graph, layer.name, follower, tile, lanes, clock, form)
+        elif isinstance(tile, PackedTile):
+            kind = SparseConvStage if isinstance(layer, Conv) else SparseStage
+            stage = kind(self._graph, layer.name, follower, tile, lanes, clock, form, fold.pair_bits)
         else:
             assert tile is not None
             given = (self._graph, layer.name, follower, tile, lanes, clock, form, address)

@@ -5,13 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from rtl4ml.hdl.zero_skipping import PackedTile
 from rtl4ml.planning.folding import Tile
 from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.staircase import AffineForm, ConstantForm, Form, ShiftForm, StepForm, TableForm, ThresholdForm
 
 
-def describe_tile(tile: Tile | None, pixels: int = 0, *, skips: bool = False) -> dict[str, Any] | None:
-    """A tile in plain types, as a folding has it; of several output pixels side by side their number says all."""
+def describe_tile(tile: Tile | None, pixels: int = 0, *, pixelwise: bool = False) -> dict[str, Any] | None:
+    """A tile in plain types, as a folding has it.
+
+    Args:
+        tile: which.
+        pixels: output pixels side by side, whose number says all.
+        pixelwise: a tile that leaves out zeros is of a convolution.
+    """
     if pixels:
         return {"pixels": pixels}
     if isinstance(tile, ConvTile):
@@ -22,7 +29,11 @@ def describe_tile(tile: Tile | None, pixels: int = 0, *, skips: bool = False) ->
             "groups": tile.groups,
             "finish": tile.finish,
         }
-    return None if tile is None else {"outputs": tile[0], "inputs": tile[1]} | ({"skip": 1} if skips else {})
+    if isinstance(tile, PackedTile):
+        lanes = {"channels" if pixelwise else "inputs": tile.lanes}
+        skipping = {"skip": 1, "copies": tile.copies, "sharing": tile.sharing}
+        return {"outputs": tile.outputs} | lanes | skipping | ({"finish": tile.finish} if pixelwise else {})
+    return None if tile is None else {"outputs": tile[0], "inputs": tile[1]}
 
 
 def tile_words(tile: Tile | None) -> str:
@@ -32,6 +43,8 @@ def tile_words(tile: Tile | None) -> str:
         taps = "" if tile.taps == (1, 1) else f" x {rows} x {columns} taps"
         side = "" if tile.groups == 1 else f", {tile.groups} groups"
         return f"{tile.outputs} x {tile.channels}{taps}{side}"
+    if isinstance(tile, PackedTile):
+        return f"{tile.outputs} x {tile.lanes}" + (f" x {tile.copies}" if tile.copies > 1 else "") + ", no zeros"
     return "" if tile is None else f"{tile[0]} x {tile[1]}"
 
 

@@ -16,10 +16,19 @@ from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph, Operator
 from rtl4ml.hdl.mac_pairs import any_pair_fits
 from rtl4ml.hdl.mac_products import ProductKind, classify
-from rtl4ml.hdl.zero_skipping import choose_packed_tile, pack_matrix
+from rtl4ml.hdl.zero_skipping import PackedFold, PackedTile
 from rtl4ml.operators import Add, Conv, Dense, Extreme, Multiply, Requantize
 from rtl4ml.planning.settings import Linear, Settings
 from rtl4ml.planning.styles import TileShape, digit_cost, tile_cost
+from rtl4ml.planning.zero_skipping import (
+    Products,
+    frame_cycles,
+    given_tile,
+    held_elements,
+    packed_fold,
+    reader_cost,
+    smaller_packed,
+)
 from rtl4ml.stages.arithmetic import combination_parameters
 from rtl4ml.stages.conv_tile import ConvTile, choose_conv_tile, tiles, whole_tile
 from rtl4ml.stages.digit_matrix import DigitMatrix, digit_matrix
@@ -28,7 +37,7 @@ from rtl4ml.stages.side_by_side import counts, pixels_at_once
 from rtl4ml.stages.tile import choose_tile
 from rtl4ml.staircase import AffineForm, Form, Staircase
 
-Tile = tuple[int, int] | ConvTile
+Tile = tuple[int, int] | ConvTile | PackedTile
 
 PAIR_BITS = {"xc7": 25, "xcup": 27}
 """Width of the wider signed operand of the multiplier blocks (DSP48E1, DSP48E2), on families where two products of an
@@ -41,12 +50,12 @@ class Fold:
 
     Parameters:
         reuse: cycles that a frame may take in it.
-        tile: its multipliers: (outputs, inputs) of a Dense; None: constants in logic.
+        tile: its multipliers: (outputs, inputs) of a Dense, those of a kernel, or those that leave out zeros; None:
+            constants in logic.
         cycles: that a frame takes.
         multipliers: of the tile and behind its accumulators.
         pixels: output pixels of a convolution side by side, in wide pixels; 0: one after the other.
         digit: bits of each element that go through hard-wired adders in a cycle; 0: all.
-        skips: weights that are 0 take no multiplier's time.
         pair_bits: width of the wider operand of multiplier blocks that two products share; 0: none do.
     """
 
@@ -56,7 +65,6 @@ class Fold:
     multipliers: int
     pixels: int = 0
     digit: int = 0
-    skips: bool = False
     pair_bits: int = 0
 
     @property
@@ -122,6 +130,10 @@ class Folder:
             if self._digits_allowed(layer):
                 pixels, bits = _pixels(layer), self._matrix(layer).bits
                 found.update(pixels * -(-bits // digit) for digit in range(1, bits))
+            if self._settings.style_of(layer) in ("sparse", "auto") and layer.limits is None:
+                # As many as some number of multipliers takes that all have weights all the time.
+                weights = max(1, int(np.count_nonzero(layer.weights)))
+                found.update(_pixels(layer) * cycles for cycles in _quotients(weights))
             if isinstance(layer, Conv):
                 pixels = layer.window.pixels_out
                 found.update(pixels * cycles for cycles, _, _ in tiles(layer))
@@ -181,14 +193,20 @@ class Folder:
 
     def _sparse_fold(self, layer: Linear, reuse: int, tiled: Fold) -> Fold | None:
         """A tile that leaves out zeros; None where it has no fewer multipliers than the one that does not."""
-        if not isinstance(layer, Dense) or layer.limits is not None or not self._multiplied(layer):
+        if layer.limits is not None or not self._multiplied(layer):
             return None
-        behind = self.multiplies_behind(layer)
-        outputs, lanes, cycles = choose_packed_tile(layer.weights, reuse, finish_multipliers=behind)
-        multipliers = outputs * (lanes + behind)
-        if multipliers >= tiled.multipliers:
-            return None
-        return Fold(reuse, (outputs, lanes), cycles, multipliers, skips=True)
+        tile = None if tiled.pixels or isinstance(tiled.tile, PackedTile) else tiled.tile
+        found = smaller_packed(layer, reuse, self._products(layer), tile, tiled.multipliers)
+        return None if found is None else self._packed_fold(layer, reuse, found)
+
+    def _products(self, layer: Linear) -> Products:
+        low, high = self._graph.tensors[layer.inputs[0]].range
+        pairs, behind = self._pair_bits(layer) > 0, self.multiplies_behind(layer)
+        return Products(low, high, pairs, behind, self._settings.timing_target)
+
+    def _packed_fold(self, layer: Linear, reuse: int, found: PackedFold) -> Fold:
+        cycles = frame_cycles(layer, found.tile, found.cycles)
+        return Fold(reuse, found.tile, cycles, found.multipliers, pair_bits=self._pair_bits(layer))
 
     def _matrix(self, layer: Linear) -> DigitMatrix:
         if layer.name not in self._matrices:
@@ -213,8 +231,13 @@ class Folder:
         """Cost of a tile; of hard-wired adders where there is none, or where that is what the cycles leave."""
         matrix, staircase, tile = self._matrix(layer), self._staircase_behind(layer), fold.tile
         if fold.digit:
-            return digit_cost(matrix, fold.digit, staircase)
-        if isinstance(tile, ConvTile):
+            return digit_cost(matrix, fold.digit, staircase, self._settings.timing_target)
+        if isinstance(tile, PackedTile):
+            count = fold.multipliers - tile.finish * self.multiplies_behind(layer)
+            places = int(np.count_nonzero(layer.weights)) * held_elements(layer, tile.lanes).bit_length()
+            readers = count * reader_cost(layer, tile.lanes, self._products(layer))
+            shape = TileShape(tile.outputs, count * tile.sharing, fold.multipliers, tile.finish, 0, readers, places)
+        elif isinstance(tile, ConvTile):
             if fold.pixels or tile.products * tile.groups == matrix.weights.size:
                 return digit_cost(matrix, matrix.bits, staircase) * max(1, fold.pixels)
             logic = 0 if self._multiplied(layer) else tile.products
@@ -223,7 +246,7 @@ class Folder:
             assert tile is not None
             products = tile[0] * tile[1]
             logic = 0 if self._multiplied(layer) else products
-            shape = TileShape(tile[0], products, fold.multipliers, tile[0], logic, fold.skips)
+            shape = TileShape(tile[0], products, fold.multipliers, tile[0], logic)
         return tile_cost(matrix, shape, staircase, self._settings.target)
 
     def _staircase_behind(self, layer: Linear) -> Staircase | None:
@@ -297,26 +320,27 @@ class Folder:
         if "digit" in given:
             return self._given_digit(layer, given, where)
         if isinstance(layer, Dense):
-            if not {"outputs", "inputs"}.issubset(given):
-                raise ConfigurationError(f"{where} must say outputs and inputs, not {', '.join(given)}")
-            outputs, inputs = int(given["outputs"]), int(given["inputs"])
             n_in, n_out = layer.weights.shape
+            if not {"outputs", "inputs"}.issubset(given):
+                raise ConfigurationError(
+                    f"{where} must say outputs and inputs, such as {{outputs: 1, inputs: {n_in}}}, not "
+                    f"{', '.join(given)} alone"
+                )
+            outputs, inputs = int(given["outputs"]), int(given["inputs"])
             if outputs > n_out or inputs > n_in:
                 raise ConfigurationError(f"{where} must be at most {n_out} x {n_in}, not {outputs} x {inputs}")
             cycles = -(-n_out // outputs) * -(-n_in // inputs)
-            skips = "skip" in given
-            if skips:
-                if layer.limits is not None:
-                    raise ConfigurationError(f"{where} must not say skip where weights are writable")
-                cycles = int(pack_matrix(layer.weights, outputs, inputs).lengths.sum())
-            products = self._dense_products(layer, (outputs, 1 if skips else inputs))
-            if skips:
-                products = outputs * inputs if products else 0
-            multipliers = products + outputs * self.multiplies_behind(layer)
-            pair_bits = 0 if skips else self._pair_bits(layer)
-            return Fold(cycles, (outputs, inputs), cycles, multipliers, skips=skips, pair_bits=pair_bits)
+            if "skip" in given:
+                return self._given_packed(layer, given, where)
+            multipliers = self._dense_products(layer, (outputs, inputs)) + outputs * self.multiplies_behind(layer)
+            return Fold(cycles, (outputs, inputs), cycles, multipliers, pair_bits=self._pair_bits(layer))
         if "pixels" not in given and not {"outputs", "channels"}.issubset(given):
-            raise ConfigurationError(f"{where} must say outputs and channels, not {', '.join(given)}")
+            raise ConfigurationError(
+                f"{where} must say outputs and channels, such as {{outputs: 1, channels: {layer.weights.shape[2]}}}, "
+                f"or pixels, not {', '.join(given)} alone"
+            )
+        if "skip" in given:
+            return self._given_packed(layer, given, where)
         if "pixels" in given:
             possible = counts(layer)
             if given["pixels"] not in possible:
@@ -337,6 +361,13 @@ class Folder:
         )
         tile.check(layer)
         fold = self._conv_fold(layer, 1, tile)
+        return replace(fold, reuse=fold.cycles)
+
+    def _given_packed(self, layer: Linear, given: Mapping[str, Any], where: str) -> Fold:
+        tile = given_tile(layer, given, where)
+        fold = self._packed_fold(layer, 1, packed_fold(layer, tile, self._products(layer)))
+        if not self._multiplied(layer):
+            fold = replace(fold, multipliers=tile.finish * self.multiplies_behind(layer))
         return replace(fold, reuse=fold.cycles)
 
     def _given_digit(self, layer: Linear, given: Mapping[str, Any], where: str) -> Fold:

@@ -2,7 +2,8 @@
 
 Sources: Lattice FPGA-DS-02012 (ECP5), FPGA-DS-02029 (iCE40 LP/HX), FPGA-DS-02008 (iCE40 UltraPlus); AMD DS180 (7
 series), DS190 (Zynq-7000), DS891 (Zynq UltraScale+), DS890 (UltraScale architecture), DS987 (Kria K26). Block memories
-of AMD parts are counted as 18 Kibit, two to each of 36.
+of AMD parts are counted as 18 Kibit, two to each of 36. What nextpnr says is on a Lattice part is the same, but for the
+12F.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,6 @@ from rtl4ml.graph import Graph
 from rtl4ml.operators import Conv, Dense, Requantize
 from rtl4ml.passes.bipolar_bits import from_bits, pack_bipolar, packable, to_bits
 from rtl4ml.planning.building import Builder, StagePlan
-from rtl4ml.planning.description import describe_tile
 from rtl4ml.planning.fifo_depths import FifoDepth, find_depths
 from rtl4ml.planning.folding import Fold, Folder, lanes_for
 from rtl4ml.planning.forms import choose
@@ -136,7 +135,7 @@ class Plan:
             stage = planned.stage
             if not stage.operators:
                 continue
-            tile = describe_tile(planned.tile, planned.pixels, skips=planned.skips)
+            tile = planned.describe_tile()
             if planned.digits:
                 nodes |= {name: {"digit": digit} for name, digit in planned.digits.items()}
             elif tile is not None:
@@ -281,7 +280,7 @@ class _Planner:
         if settings.weights == "writable":
             _check_writable(groups)
         if not self._force:
-            _check_time(groups, folds)
+            _check_time(groups, folds, settings.clock.delays.ternary)
         return self._built(groups, Builder(graph, settings, folds, wanted, self._form), folds, wanted)
 
     def _built(self, groups: list[Group], builder: Builder, folds: dict[str, Fold], interval: int) -> Plan:
@@ -342,7 +341,7 @@ def _address_loads(stages: list[StagePlan]) -> None:
         stage.address_bits = bits
 
 
-def _check_time(groups: list[Group], folds: dict[str, Fold]) -> None:
+def _check_time(groups: list[Group], folds: dict[str, Fold], ternary: bool) -> None:
     estimates: list[tuple[float, Dense | Conv, int]] = []
     for found in groups:
         for node in found.nodes:
@@ -358,7 +357,7 @@ def _check_time(groups: list[Group], folds: dict[str, Fold]) -> None:
                 copies = node.window.pixels_out
             matrix = node.weights.reshape(-1, node.weights.shape[-1])
             # The same kernel is solved once, and built as often as it stands side by side.
-            estimate = solving_seconds(matrix) + building_seconds(matrix) * copies
+            estimate = solving_seconds(matrix, ternary) + building_seconds(matrix) * copies
             estimates.append((estimate, node, node.multiplications // matrix.size if tile is not None else 1))
     total = sum(estimate for estimate, _, _ in estimates)
     if total > PATIENCE_SECONDS:

@@ -11,7 +11,7 @@ import yaml
 from rtl4ml.datapath.delays import Clock, delays_of
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.graph import Graph
-from rtl4ml.operators import Conv, Dense
+from rtl4ml.operators import Conv, Dense, Pool
 from rtl4ml.planning.parts import PARTS, find_part
 
 Linear = Conv | Dense
@@ -32,8 +32,31 @@ AUTO = "auto"
 GOALS = ("interval", "fps", "latency", "multipliers")
 """What planning can be asked to meet, instead of a reuse."""
 
-FOLDS = ("reuse", "outputs", "inputs", "channels", "taps", "groups", "finish", "lanes", "pixels", "digit", "skip")
+FOLDS = (
+    "outputs",
+    "inputs",
+    "channels",
+    "taps",
+    "groups",
+    "finish",
+    "lanes",
+    "pixels",
+    "digit",
+    "skip",
+    "copies",
+    "sharing",
+)
 """What a folding can say of a node."""
+
+FOLDS_OF_KIND = {
+    Dense: ("outputs", "inputs", "skip", "copies", "sharing", "digit", "lanes"),
+    Conv: ("outputs", "channels", "taps", "groups", "finish", "pixels", "skip", "copies", "sharing", "digit", "lanes"),
+    Pool: ("lanes", "taps"),
+}
+"""What it can say of a node of these kinds; of any other kind, lanes."""
+
+TILE_EXAMPLE = "{outputs: 4, inputs: 16}"
+"""A folding of a node, for errors."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +70,7 @@ class Settings:
             that of its kind; more than the layer's multiplications is an error there, while that of a kind goes as far
             as the layer has any.
         style: what layers with a reuse above 1 are made of: "multipliers", a tile of them that goes through the matrix;
-            "sparse", the same, but in Dense layers a multiplier reads only elements that its weights are not 0 for;
+            "sparse", the same, but a multiplier reads only elements that its weights are not 0 for;
             "digits", hard-wired adders that take some bits of every activation a cycle, in as many cycles as the
             activations have bits at the most; or "auto", the cheapest on the target.
         layer_style: by layer name or kind of layer, instead of `style`; a layer's own entry wins over that of its kind.
@@ -154,14 +177,24 @@ class Settings:
 
     def _check_folding(self) -> None:
         if not isinstance(self.folding, Mapping):
-            raise ConfigurationError(f"folding must be a table of nodes, not {self.folding!r}")
+            raise ConfigurationError(
+                f"folding must be a table of nodes, such as {{fc1: {TILE_EXAMPLE}}}, not {self.folding!r}"
+            )
         for name, fold in self.folding.items():
+            where = f"Folding of node {name!r}"
             if not isinstance(fold, Mapping):
-                raise ConfigurationError(f"Folding of node {name!r} must be a table, not {fold!r}")
+                raise ConfigurationError(f"{where} must be a table, such as {TILE_EXAMPLE}, not {fold!r}")
             for key, value in fold.items():
-                if key not in FOLDS:
+                if key == "reuse":
                     raise ConfigurationError(
-                        f"Folding of node {name!r} must say one of {', '.join(FOLDS)}, not {key!r}"
+                        f"{where} must be a tile, such as {TILE_EXAMPLE}, not a reuse: one of a single layer stands "
+                        f"outside folding, as reuse: {{{name}: {value}}}"
+                    )
+                if key not in FOLDS:
+                    raise ConfigurationError(f"{where} must say one of {', '.join(FOLDS)}, not {key!r}")
+                if key == "taps" and not (isinstance(value, list | tuple) and len(value) == 2):
+                    raise ConfigurationError(
+                        f"taps of node {name!r} must be two numbers, rows and columns, such as [3, 3], not {value!r}"
                     )
                 numbers = value if key == "taps" and isinstance(value, list | tuple) else [value]
                 if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in numbers):
@@ -232,10 +265,7 @@ class Settings:
                     f"style of layer {layer.name!r} must be multipliers for writable weights, not {style}: what is "
                     "built depends on the weights"
                 )
-        nodes = {o.name for o in graph.operators}
-        for name in self.folding:
-            if name not in nodes:
-                raise ConfigurationError(f"Node of a folding must be one of the graph's, not {name!r}")
+        self._check_nodes(graph)
         if self.lanes is not None and self.lanes > graph.input_tensor.size:
             raise ConfigurationError(
                 f"lanes must be at most the {graph.input_tensor.size} elements of the input, not {self.lanes}"
@@ -245,6 +275,20 @@ class Settings:
                 f"output_lanes must be at most the {graph.output_tensor.size} elements of the output, not "
                 f"{self.output_lanes}"
             )
+
+    def _check_nodes(self, graph: Graph) -> None:
+        """See that every folding is of a node, and says only what there is of its kind."""
+        kinds = {o.name: type(o) for o in graph.operators}
+        for name, fold in self.folding.items():
+            if name not in kinds:
+                raise ConfigurationError(
+                    f"Node of a folding must be one of the graph's ({', '.join(map(repr, kinds))}), not {name!r}"
+                )
+            known = FOLDS_OF_KIND.get(kinds[name], ("lanes",))
+            if other := next((key for key in fold if key not in known), None):
+                raise ConfigurationError(
+                    f"Folding of node {name!r} ({kinds[name].kind}) must say {', '.join(known)}, not {other}"
+                )
 
 
 def kind_of(layer: Linear) -> str:

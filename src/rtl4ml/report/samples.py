@@ -27,7 +27,7 @@ def read_samples(
         labels: whether labels must be there, under one of the names in LABEL_NAMES.
 
     Raises:
-        ConfigurationError: the file cannot be read, or no array fits.
+        ConfigurationError: the file cannot be read, no array fits, or a value is not finite in float32.
     """
     try:
         # Opened here, since NumPy leaves a file open that it cannot read.
@@ -35,8 +35,11 @@ def read_samples(
             loaded = np.load(file, allow_pickle=False)
             arrays = {"x": loaded} if isinstance(loaded, np.ndarray) else {n: loaded[n] for n in loaded.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        # NumPy takes whatever it does not know for Python objects, and tells how to load those.
+        unknown = isinstance(error, ValueError) and "pickle" in str(error)
+        said = "it holds Python objects, or is something else" if unknown else error
         raise ConfigurationError(
-            f"Data {str(path)!r} must be a readable .npz or .npy file without pickles: {error}"
+            f"Data {str(path)!r} must be a readable .npz or .npy file without pickles: {said}"
         ) from error
     size = int(np.prod(shape, dtype=np.int64))
     fitting = {name: a for name, a in arrays.items() if a.ndim > 1 and a.dtype.kind in "fiub" and a[:1].size == size}
@@ -46,11 +49,17 @@ def read_samples(
             f"Data {str(path)!r} must hold one array of {size} elements a sample, or name it x, not {found}"
         )
     values = fitting.get("x", next(iter(fitting.values())))
-    reals = values.astype(np.float32).reshape(len(values), *shape)
-    if divide is not None:
-        if divide == 0 or not np.isfinite(divide):
-            raise ConfigurationError(f"Divisor of the data must be finite and not 0, not {divide}")
-        reals = reals / np.float32(divide)
+    if divide is not None and (divide == 0 or not np.isfinite(divide)):
+        raise ConfigurationError(f"Divisor of the data must be finite and not 0, not {divide}")
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        reals = values.astype(np.float32).reshape(len(values), *shape)
+        if divide is not None:
+            reals = reals / np.float32(divide)
+    finite = np.isfinite(reals).reshape(len(reals), -1).all(axis=1)
+    if not finite.all():
+        raise ConfigurationError(
+            f"Data {str(path)!r} must be finite in float32, but is not in sample {int(np.argmin(finite))}"
+        )
     if not labels:
         return reals, None
     found_labels = next((arrays[name] for name in LABEL_NAMES if name in arrays), None)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rtl4ml.errors import ConfigurationError
 from rtl4ml.formats import Codes, spread
 from rtl4ml.graph import Graph
 from rtl4ml.operators import Dense, Requantize
@@ -14,7 +15,12 @@ def draw(graph: Graph, samples: int, seed: int = 0) -> Codes:
     at each extreme, others random; inputs that drive each neuron of the first layer to its extremes; inputs that put
     such a neuron right on, and one below, a step of its staircase (there lie the rounding ties); then uniform codes,
     sparse ones, and ones near the middle, by turns.
+
+    Raises:
+        ConfigurationError: no samples are asked for.
     """
+    if samples < 1:
+        raise ConfigurationError(f"samples must be at least 1, not {samples}")
     tensor = graph.input_tensor
     low, high = tensor.lows, tensor.highs
     random = np.random.default_rng(seed)

@@ -19,17 +19,18 @@ from rtl4ml.hdl.mac_ranges import AnyWeights
 from rtl4ml.hdl.tables import shape_of_range
 from rtl4ml.hdl.window_buffer import WindowBuffer
 from rtl4ml.operators.conv import Conv, channel_limits
-from rtl4ml.stages.base import Codes, adapted_input, edge_shape, identifier
+from rtl4ml.stages.base import Codes, adapted_input
 from rtl4ml.stages.conv_tile import ConvTile
 from rtl4ml.stages.conv_words import ConvWords
 from rtl4ml.stages.digit_matrix import digit_matrix
 from rtl4ml.stages.forms import LaneForms
-from rtl4ml.stages.loadable import LoadableHardware, LoadableStage, slots_for
+from rtl4ml.stages.layer import LayerStage, layer_of
+from rtl4ml.stages.loadable import LoadableHardware, slots_for
 from rtl4ml.stages.timing import Side, windowed
 from rtl4ml.staircase import Form
 
 
-class ConvStage(LoadableStage):
+class ConvStage(LayerStage):
     """A convolution and the staircases behind it on a tile of products, or on adders alone.
 
     The frame goes through a line buffer. For every output pixel, words of its window are issued in the order of the
@@ -76,32 +77,20 @@ class ConvStage(LoadableStage):
         digit: int = 0,
         pair_bits: int = 0,
     ) -> None:
-        nodes = {operator.name: operator for operator in graph.operators}
-        conv = nodes[name]
-        if not isinstance(conv, Conv):
-            raise ConfigurationError(f"Node {name!r} must be a Conv, not a {conv.kind}")
-        if (form is None) != (requantize is None):
-            raise ConfigurationError(f"Form and Requantize of node {name!r} must be given together, not one of them")
+        layer = layer_of(graph, Conv, name, requantize, form)
+        conv, source, target = layer.node, layer.source, layer.target
         tile.check(conv)
         self._pair_bits = pair_bits
-        source = graph.tensors[conv.inputs[0]]
-        target_name = conv.output if requantize is None else nodes[requantize].output
-        target = graph.tensors[target_name]
-        self.name = identifier(name)
-        self.operators = (name,) if requantize is None else (name, requantize)
-        self.n_in, self.lanes_in, self.in_shape = source.size, lanes_in, edge_shape(graph, conv.inputs[0])
-        self.n_out, self.lanes_out, self.out_shape = target.size, tile.finish, edge_shape(graph, target_name)
+        self._place_between(graph, layer, lanes_in, tile.finish)
         self.tile = tile
         self.conv = conv
 
         self.words = ConvWords(conv, tile, spread(source.format.zero_point, conv.channels_in))
         window = self.words.window
-        fills = [window.fill.min(), window.fill.max()] if window.fills else []
-        low, high = _limits_of(self.in_shape)
-        self.element = shape_of_range(min([low, *fills]), max([high, *fills]))
+        self.element = padded_shape(self.in_shape, window.fill if window.fills else np.zeros(0, np.int64))
         forms = LaneForms(form, target.size, tile.finish, *channel_limits(target, conv.channels_out))
         if tile.cycles(conv) > 1:
-            self.plan = self._tile_plan(source, graph.tensors[conv.output], forms, Clock.of(clock_mhz), first_address)
+            self.plan = self._tile_plan(source, layer.sums, forms, Clock.of(clock_mhz), first_address)
             if first_address is not None:
                 self._place(self.plan, first_address)
             self.logic_products = self.plan.logic_products
@@ -133,11 +122,8 @@ class ConvStage(LoadableStage):
 
     def _ranges(self, tensor: Tensor) -> tuple[Codes, Codes]:
         """Lowest and highest code of each channel under any tap, int64 (channels,) each."""
-        low, high = channel_limits(tensor, self.conv.channels_in)
-        if not self.words.window.fills:
-            return low, high
-        fill = self.words.window.fill.reshape(-1)
-        return np.minimum(low, fill), np.maximum(high, fill)
+        window = self.words.window
+        return padded_limits(tensor, self.conv, window.fill.reshape(-1), window.fills)
 
     def _tile_plan(
         self, source: Tensor, sums: Tensor, forms: LaneForms, clock: Clock, first_address: int | None
@@ -210,10 +196,24 @@ class ConvStage(LoadableStage):
         return np.concatenate([part.reshape(len(codes[0]), -1) for part in parts], axis=1)
 
 
-def _limits_of(shape: Shape) -> tuple[int, int]:
-    """Lowest and highest number of a shape."""
+def padded_limits(tensor: Tensor, conv: Conv, fill: Codes, fills: bool) -> tuple[Codes, Codes]:
+    """Lowest and highest code of each channel of a convolution's input under any tap, int64 (channels,) each.
+
+    Args:
+        tensor: the input.
+        conv: the node.
+        fill: int64 (channels,), codes of padding.
+        fills: whether any tap lies on padding.
+    """
+    low, high = channel_limits(tensor, conv.channels_in)
+    return (np.minimum(low, fill), np.maximum(high, fill)) if fills else (low, high)
+
+
+def padded_shape(shape: Shape, codes: Codes) -> Shape:
+    """Shape that holds all numbers of another, and codes of padding besides."""
     half = 1 << (shape.width - 1)
-    return (-half, half - 1) if shape.signed else (0, 2 * half - 1)
+    ends = [-half, half - 1] if shape.signed else [0, 2 * half - 1]
+    return shape_of_range(min([*ends, *codes.flat]), max([*ends, *codes.flat]))
 
 
 class _ConvHardware(LoadableHardware):

@@ -12,14 +12,16 @@ from rtl4ml.hdl.frame_store import FrameStore, is_stored
 from rtl4ml.hdl.mac_plan import MacPlan
 from rtl4ml.hdl.mac_ranges import AnyWeights
 from rtl4ml.operators.dense import Dense
-from rtl4ml.stages.base import Codes, adapted_input, edge_shape, identifier
+from rtl4ml.stages.base import Codes, adapted_input
 from rtl4ml.stages.forms import LaneForms
-from rtl4ml.stages.loadable import LoadableHardware, LoadableStage, slots_for
+from rtl4ml.stages.layer import LayerStage, layer_of
+from rtl4ml.stages.loadable import LoadableHardware, slots_for
+from rtl4ml.stages.tile import check_tile
 from rtl4ml.stages.timing import Side, replayed
 from rtl4ml.staircase import Form
 
 
-class DenseStage(LoadableStage):
+class DenseStage(LayerStage):
     """A matrix-vector product and the staircases behind it on P x S multipliers.
 
     The frame is stored in words of S elements and read once for every group of P outputs. A word is issued in every
@@ -57,26 +59,13 @@ class DenseStage(LoadableStage):
         finish: int | None = None,
         pair_bits: int = 0,
     ) -> None:
-        nodes = {operator.name: operator for operator in graph.operators}
-        dense = nodes[name]
-        if not isinstance(dense, Dense):
-            raise ConfigurationError(f"Node {name!r} must be a Dense, not a {dense.kind}")
-        if (form is None) != (requantize is None):
-            raise ConfigurationError(f"Form and Requantize of node {name!r} must be given together, not one of them")
+        layer = layer_of(graph, Dense, name, requantize, form)
+        dense, source, target = layer.node, layer.source, layer.target
         n_in, n_out = dense.weights.shape
         outputs, lanes = tile
-        if not (1 <= outputs <= n_out and 1 <= lanes <= n_in):
-            raise ConfigurationError(
-                f"Tile of node {name!r} must be of 1 to {n_out} outputs and 1 to {n_in} inputs, not {outputs} x {lanes}"
-            )
-        source = graph.tensors[dense.inputs[0]]
-        target_name = dense.output if requantize is None else nodes[requantize].output
-        target = graph.tensors[target_name]
-        self.name = identifier(name)
-        self.operators = (name,) if requantize is None else (name, requantize)
-        self.n_in, self.lanes_in, self.in_shape = n_in, lanes_in, edge_shape(graph, dense.inputs[0])
+        check_tile(name, outputs, lanes, n_in, n_out)
         finish = finish or outputs
-        self.n_out, self.lanes_out, self.out_shape = n_out, finish, edge_shape(graph, target_name)
+        self._place_between(graph, layer, lanes_in, finish)
 
         words, groups = -(-n_in // lanes), -(-n_out // outputs)
         forms = LaneForms(form, n_out, finish, target.lows, target.highs)
@@ -92,9 +81,9 @@ class DenseStage(LoadableStage):
         if first_address is not None:
             if dense.limits is None:
                 raise ConfigurationError(f"Node {name!r} must say what its weights may become, to let them be loaded")
-            sums = graph.tensors[dense.output]
             present = (np.arange(words * lanes) < n_in).reshape(words, lanes)
-            any_weights = AnyWeights(dense.limits.values, present, sums.lows[columns], sums.highs[columns])
+            sums = layer.sums.lows[columns], layer.sums.highs[columns]
+            any_weights = AnyWeights(dense.limits.values, present, *sums)
         self.plan: MacPlan = MacPlan(
             weights=weights,
             bias=bias,

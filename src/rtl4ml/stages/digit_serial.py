@@ -27,8 +27,8 @@ from rtl4ml.staircase import Form
 class DigitStage(Stage):
     """Dense nodes, each with the Requantize node behind it if any, in digit-serial distributed arithmetic.
 
-    A frame enters as a whole. Each layer takes d bits of every element a cycle, the lowest first, through the adder
-    graph of its matrix (:mod:`rtl4ml.hdl.digit_plan`); its outputs, all at once, are the next layer's elements. Nothing
+    A frame enters as a whole. Each layer takes d bits of every element a cycle, the lowest first, through the sums of
+    its matrix (:mod:`rtl4ml.hdl.digit_plan`); its outputs, all at once, are the next layer's elements. Nothing
     waits inside, so no handshake stands between layers: the next frame enters as many cycles after a frame as the
     slowest layer has digits, and only while its result is sure to find room.
 

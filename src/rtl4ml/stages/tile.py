@@ -47,3 +47,22 @@ def choose_tile(
         multipliers = -(-outputs // 2) * elements + outputs * finish_multipliers
     best = np.lexsort((passes, outputs, multipliers))[0]
     return int(outputs[best]), int(elements[best])
+
+
+def check_tile(name: str, outputs: int, lanes: int, n_in: int, n_out: int) -> None:
+    """Check that a tile is no larger than the matrix of a node.
+
+    Args:
+        name: of the node.
+        outputs: P of the tile.
+        lanes: S of the tile.
+        n_in: elements of the input.
+        n_out: elements of the output.
+
+    Raises:
+        ConfigurationError: it is larger.
+    """
+    if not (1 <= outputs <= n_out and 1 <= lanes <= n_in):
+        raise ConfigurationError(
+            f"Tile of node {name!r} must be of 1 to {n_out} outputs and 1 to {n_in} inputs, not {outputs} x {lanes}"
+        )

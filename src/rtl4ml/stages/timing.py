@@ -195,7 +195,7 @@ def windowed(
     needs: Table,
     releases: Table,
     unit_words: int,
-    pass_words: int,
+    pass_words: int | Table,
     depth: int,
     slots: int | None,
     beats: int | Table = 1,
@@ -213,7 +213,7 @@ def windowed(
         releases: int64 (words in,), issue of a word, counted from the frame's first, after which a word in can be
             written; negative: of frames before; `NEVER`: none.
         unit_words: words of a unit.
-        pass_words: words of a pass.
+        pass_words: words of a pass; for all, or int64 (passes,), which repeat.
         depth: edges from the issue of a pass' last word to the edge that writes its first beat into the FIFO.
         slots: beats that the FIFO holds; None: there is no FIFO and no back-pressure.
         beats: of the output, a pass; for all, or int64 (passes,), which repeat.
@@ -222,16 +222,22 @@ def windowed(
     Raises:
         ConfigurationError: units are not whole passes.
     """
-    if unit_words % pass_words:
+    lengths = np.atleast_1d(pass_words)
+    if unit_words % lengths.sum():
         raise ConfigurationError(f"Units must be whole passes of {pass_words} words, not {unit_words} words")
     # An event is the last issue of a pass, unless the end of an earlier one is waited for; see `replayed`.
+    total = len(needs) * unit_words
+    lengths = np.resize(lengths, total // lengths.sum() * len(lengths))
+    last = np.cumsum(lengths) - 1
     real = releases[releases != NEVER]
-    step = pass_words if np.all(real % pass_words == pass_words - 1) else 1
-    words = np.arange(len(needs) * unit_words // step) * step + step - 1  # last word of an event
-    begins = words % unit_words == step - 1
-    pass_ends = words % pass_words == pass_words - 1
-    ends = np.flatnonzero(pass_ends)
-    released = np.where(releases == NEVER, NEVER, (releases + 1) // step - 1)
+    by_pass = np.all(np.isin(real % total, last))
+    words = last if by_pass else np.arange(total)  # last word of an event
+    uniform = not by_pass or np.all(lengths == lengths[0])
+    step: int | Table = int(lengths[0] if by_pass else 1) if uniform else lengths
+    begins = (words - step + 1) % unit_words == 0
+    ends = np.flatnonzero(np.isin(words, last))
+    event = np.searchsorted(words, releases % total) + releases // total * len(words)
+    released = np.where(releases == NEVER, NEVER, event)
     taking, taken = take("words", sides, (Wait("issue", released, 1),))
     written = Wait(taken, np.where(begins, needs[words // unit_words] - 1, NEVER), step)
     spent = np.full(len(words), NEVER)

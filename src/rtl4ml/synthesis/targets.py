@@ -14,11 +14,13 @@ class Target:
         family: "xcup", "xc7", "ecp5" or "ice40".
         mapping: Yosys command; `{top}` stands for the top module.
         device: Options that tell nextpnr the part; None for what is only mapped.
+        around_crash: Yosys commands ahead of that one, for designs that Yosys crashes on without; `{top}` likewise.
     """
 
     family: str
     mapping: str
     device: tuple[str, ...] | None = None
+    around_crash: tuple[str, ...] = ()
 
     @property
     def placed(self) -> bool:
@@ -30,6 +32,20 @@ def _ecp5(size: str) -> Target:
     return Target("ecp5", "synth_ecp5 -top {top}", (f"--{size}", "--package", "CABGA381", "--speed", "6"))
 
 
+# Yosys 0.70 ends with signal 11 in `ice40_dsp` where two plain registers follow a product whose second operand comes
+# from no register of its own, as with the last of an odd number of products, which waits for the sums of the others.
+# With the names between the two registers kept, the pass takes only the first into the multiplier block.
+ONE_REGISTER_BEHIND_PRODUCTS = (
+    "hierarchy -top {top}",
+    "proc",
+    "flatten",
+    "opt_clean",
+    "select -set products t:$mul %co1:+[Y] w:* %i",
+    "select -set held @products %co1:+$dff[D] t:$dff %i %co1:+$dff[Q] w:* %i",
+    "select -set delayed t:$dff %ci1:+$dff[D] w:* %i",
+    "setattr -set keep 1 @held @delayed %i",
+)
+
 # No pads and no clock buffers: the design is a part of something larger.
 TARGETS: Mapping[str, Target] = {
     "xcup": Target("xcup", "synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top {top}"),
@@ -39,10 +55,15 @@ TARGETS: Mapping[str, Target] = {
     "ecp5-25f": _ecp5("25k"),
     "ecp5-45f": _ecp5("45k"),
     "ecp5-85f": _ecp5("85k"),
-    "ice40": Target("ice40", "synth_ice40 -dsp -top {top}"),
+    "ice40": Target("ice40", "synth_ice40 -dsp -top {top}", around_crash=ONE_REGISTER_BEHIND_PRODUCTS),
     # Only the UltraPlus parts have multipliers.
     "ice40-hx8k": Target("ice40", "synth_ice40 -abc9 -device hx -top {top}", ("--hx8k", "--package", "ct256")),
-    "ice40-up5k": Target("ice40", "synth_ice40 -abc9 -device u -dsp -top {top}", ("--up5k", "--package", "sg48")),
+    "ice40-up5k": Target(
+        "ice40",
+        "synth_ice40 -abc9 -device u -dsp -top {top}",
+        ("--up5k", "--package", "sg48"),
+        ONE_REGISTER_BEHIND_PRODUCTS,
+    ),
 }
 """AMD UltraScale+ and 7 series, Lattice ECP5 (speed grade 6, the slowest) and iCE40, as families and as parts."""
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtl4ml.cache import cached, key_of
-from rtl4ml.datapath.ternary_adder import MACRO
+from rtl4ml.datapath.cells import MACRO
 from rtl4ml.synthesis.targets import ADDERS_FILE, ADDERS_MAP, ADDERS_SCRIPT, find_target
-from rtl4ml.yosys import run_yosys, yosys_version
+from rtl4ml.yosys import YosysCrashError, run_yosys, yosys_version
 
 _LUT = re.compile(r"LUT[1-6](_2)?|SB_LUT4")
 _FLIP_FLOP = re.compile(r"FD[RSCP]E(_1)?|TRELLIS_FF|SB_DFF\w*")
@@ -110,7 +110,7 @@ def synthesize(files: Mapping[str, str], top: str, target: str = "xcup", explici
 
     Raises:
         ConfigurationError: an unknown target.
-        ToolError: Yosys cannot be loaded, or refuses the files.
+        ToolError: Yosys cannot be loaded, refuses the files, or crashes on them.
     """
     return map_cells(files, top, target, explicit_adders).resources
 
@@ -123,19 +123,32 @@ def map_cells(files: Mapping[str, str], top: str, target: str, explicit_adders: 
     primitives = found.family in ("xc7", "xcup") and any(MACRO in text for text in texts.values())
     reading = [f"read_verilog {f'-D{MACRO} ' if primitives else ''}{name}" for name in texts]
     writing = ["write_json netlist.json"] if found.placed else []
-    preparing = [command.format(top=top) for command in ADDERS_SCRIPT] if explicit_adders else []
-    script = [*reading, *preparing, found.mapping.format(top=top), "tee -o cells.json stat -json", *writing]
+    adders = ADDERS_SCRIPT if explicit_adders else ()
+    scripts = [
+        [
+            *reading,
+            *(command.format(top=top) for command in (*adders, *more, found.mapping)),
+            "tee -o cells.json stat -json",
+            *writing,
+        ]
+        for more in ((), found.around_crash)
+    ]
     if explicit_adders:
         texts[ADDERS_FILE] = ADDERS_MAP
 
     def build(folder: Path) -> None:
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        run_yosys(script, folder)
+        try:
+            run_yosys(scripts[0], folder)
+        except YosysCrashError:
+            if not found.around_crash:
+                raise
+            run_yosys(scripts[1], folder)
         for name in texts:
             (folder / name).unlink()
 
-    key = key_of([yosys_version(), *script, *texts.values()])
+    key = key_of([yosys_version(), *scripts[0], *found.around_crash, *texts.values()])
     folder = cached("synthesis", key, build)
     cells = json.loads((folder / "cells.json").read_text(encoding="utf-8"))["design"].get("num_cells_by_type", {})
     netlist = (folder / "netlist.json").read_text(encoding="utf-8") if found.placed else ""

@@ -2,11 +2,14 @@
 
 from collections import Counter
 
+from rtl4ml.datapath.delays import delays_of
 from rtl4ml.datapath.pipeline import cut
 from rtl4ml.datapath.words import Datapath
-from rtl4ml.planning.estimates.datapaths import added_inputs, count_datapath
+from rtl4ml.planning.estimates.datapaths import added_inputs, count_datapath, tables_in_memory
+from rtl4ml.planning.estimates.families import FAMILIES
 from rtl4ml.planning.estimates.primitives import (
     Add,
+    AddTable,
     Clip,
     Compare,
     Memory,
@@ -83,6 +86,39 @@ def test_tables_are_memories_where_their_last_words_are_not_zero() -> None:
     memories = [primitive for primitive in structure if isinstance(primitive, Memory)]
     assert {(memory.depth, memory.width, memory.writes) for memory in memories} == {(16, 4, 0)}
     assert sum(isinstance(primitive, Table) for primitive in structure) == 1
+
+
+def _late_table(datapath: Datapath, uses: int) -> None:
+    """A table of 1024 words, whose word goes into sums, in each of which it stands a place further to the left."""
+    index = datapath.input("x", 0, 1023)
+    table = datapath.table(index, [255 - (place * 37) % 255 for place in range(1024)])
+    for shift in range(uses):
+        other = datapath.input(f"y{shift}", 0, 255)
+        datapath.output(f"z{shift}", datapath.add(other, datapath.shift_left(table, shift)))
+
+
+def test_a_table_whose_register_is_shifted_behind_it_is_a_block_memory() -> None:
+    datapath = Datapath()
+    _late_table(datapath, 3)
+    pipeline = cut(datapath, 3.5, delays_of("ecp5"))
+    structure: Structure = Counter()
+    count_datapath(structure, datapath, pipeline)
+    assert [primitive.registered for primitive in structure if isinstance(primitive, Memory)] == [True]
+    assert len(tables_in_memory(datapath, pipeline, FAMILIES["ecp5"])) == 1
+
+
+def test_a_table_without_a_register_is_none() -> None:
+    datapath = Datapath()
+    _late_table(datapath, 1)
+    assert tables_in_memory(datapath, cut(datapath, 1000.0), FAMILIES["ecp5"]) == set()
+
+
+def test_sums_of_words_and_tables() -> None:
+    datapath = Datapath()
+    bits = [datapath.input(f"b{place}", 0, 1) for place in range(4)]
+    datapath.output("y", datapath.weighted(datapath.input("a", 0, 15), bits, [3, 5, 7, 9]))
+    (found,) = _counted(datapath)
+    assert found == AddTable(bits=6, width=5, index=4)
 
 
 def test_pairs_of_inputs() -> None:

@@ -6,11 +6,14 @@ import numpy as np
 
 from rtl4ml.datapath import nodes as kinds
 from rtl4ml.datapath.cost import live_nodes
-from rtl4ml.datapath.nodes import Node, chain
+from rtl4ml.datapath.nodes import Node, chain, range_bits
 from rtl4ml.datapath.pipeline import Pipeline
 from rtl4ml.datapath.words import Datapath
+from rtl4ml.planning.estimates.families import Family
+from rtl4ml.planning.estimates.memories import map_memory
 from rtl4ml.planning.estimates.primitives import (
     Add,
+    AddTable,
     AddThree,
     Clip,
     Compare,
@@ -55,6 +58,30 @@ def count_datapath(structure: Structure, datapath: Datapath, pipeline: Pipeline)
             elif length > 0:
                 structure[Register(nodes[index].bits, control=False)] += length
             previous = max(tap, previous)
+
+
+def tables_in_memory(datapath: Datapath, pipeline: Pipeline, family: Family) -> set[int]:
+    """Nodes whose values are there only behind the register of a block memory, and late.
+
+    Args:
+        datapath: words.
+        pipeline: how it is cut.
+        family: decides which memories are blocks.
+    """
+    nodes, live = datapath.nodes, live_nodes(datapath)
+    if not any(nodes[index].kind is kinds.TABLE for index in live):
+        return set()
+    found = _registers_of_tables(nodes, pipeline.step, _uses(datapath, pipeline, live), live)
+    blocks = set()
+    for index in sorted(found):
+        node = nodes[index]
+        if node.kind is kinds.TABLE:
+            memory = _table(nodes[node.operands[0]], node, registered=True)
+            if isinstance(memory, Memory) and map_memory(memory, family.memories, family.rom_cost).bram:
+                blocks.add(index)
+        elif any(operand in blocks for operand in node.operands):
+            blocks.add(index)
+    return blocks
 
 
 def added_inputs(datapath: Datapath) -> list[tuple[str, str]]:
@@ -106,8 +133,11 @@ def _registers_of_tables(
     """
     users: dict[int, list[int]] = {}
     for index in live:
+        if nodes[index].kind is kinds.SHIFT_LEFT:
+            continue  # what uses a shifted word uses the word
         for operand in nodes[index].operands:
-            users.setdefault(operand, []).append(index)
+            root = nodes[operand].operands[0] if nodes[operand].kind is kinds.SHIFT_LEFT else operand
+            users.setdefault(root, []).append(index)
     found: set[int] = set()
     for index in live:
         node = nodes[index]
@@ -131,6 +161,10 @@ def _primitives(nodes: list[Node], node: Node) -> list[Primitive]:
     if kind is kinds.TERNARY:
         bits = chain(nodes, node).bits
         return [AddThree(bits)] if bits > 0 else []
+    if kind is kinds.WEIGHTED:
+        bits = chain(nodes, node).bits
+        width = range_bits(0, sum(abs(weight) for weight in node.parameter[1:]))
+        return [AddTable(bits, min(width, node.bits), len(node.operands) - 1)]
     if kind is kinds.SELECT:
         varying = sum(operand.low != operand.high for operand in operands[1:])
         return [Select(node.bits, varying)] if varying else []
@@ -151,7 +185,10 @@ def _primitives(nodes: list[Node], node: Node) -> list[Primitive]:
         (source,) = operands
         ends = [node.high + 1] if source.high > node.high else []
         ends += [node.low] if source.low < node.low else []
-        return [*(p for value in ends for p in _reaches(source, value)), Clip(node.bits, len(ends))]
+        return [
+            *(p for value in ends for p in _reaches(source, value)),
+            Clip((node.bits + 1) // 2 if node.parameter is kinds.PAIRED else node.bits, len(ends)),
+        ]
     return []
 
 

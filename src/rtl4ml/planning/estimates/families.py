@@ -6,13 +6,14 @@ constant that fit a table are one, products and memories go by :mod:`multipliers
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtl4ml.errors import ConfigurationError
 from rtl4ml.planning.estimates.memories import Mapped, Shape, map_memory
 from rtl4ml.planning.estimates.multipliers import Multiplier, common_widths
 from rtl4ml.planning.estimates.primitives import (
     Add,
+    AddTable,
     AddThree,
     Clip,
     Compare,
@@ -47,6 +48,8 @@ class Family:
         shifts: lookup tables can be shift registers.
         pair_bits: of operands up to which a block makes two products and their sum; 0: it makes one.
         ternary: one carry chain adds three words.
+        inverters: what takes a table in front of a carry chain: "" nothing, "words" inverted words, "subtractions" what
+            is subtracted too.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Family:
     shifts: bool = False
     pair_bits: int = 0
     ternary: bool = False
+    inverters: str = ""
 
 
 _EBR = (
@@ -80,7 +84,18 @@ _LUTRAM32 = (
     Shape(4, 6, (3,), 0, 8, scaled=True, block=False),
     Shape(4, 7, (1,), 0, 8, scaled=True, block=False),
 )
-_ICE40_RAM = (Shape(1, 11, (2, 4, 8, 16), 1, 64),)
+
+_ICE40 = Family(
+    "ice40",
+    4,
+    3,
+    1,
+    False,
+    Multiplier(16, 16, 16, 2, 11, adds=True),
+    (Shape(1, 11, (2, 4, 8, 16), 1, 64),),
+    pair_bits=8,
+    inverters="subtractions",
+)
 
 FAMILIES: Mapping[str, Family] = {
     "xcup": Family(
@@ -89,7 +104,7 @@ FAMILIES: Mapping[str, Family] = {
         3,
         4,
         False,
-        Multiplier(27, 18, 18, 2, 9, signed=True),
+        Multiplier(27, 18, 18, 2, 9, signed=True, adds=True),
         (*_LUTRAM64, *_BRAM18),
         1 / 64,
         True,
@@ -101,16 +116,17 @@ FAMILIES: Mapping[str, Family] = {
         3,
         4,
         False,
-        Multiplier(25, 18, 18, 2, 9, signed=True),
+        Multiplier(25, 18, 18, 2, 9, signed=True, adds=True),
         (*_LUTRAM32, *_BRAM18),
         1 / 64,
         True,
         ternary=True,
     ),
-    "ecp5": Family("ecp5", 4, 5, 2, True, Multiplier(18, 18, 18, 2), _EBR),
-    "ice40": Family("ice40", 4, 3, 1, False, Multiplier(16, 16, 16, 2, 11), _ICE40_RAM, pair_bits=8),
-    # Of these parts, those of the UltraPlus line alone have multipliers.
-    "ice40-hx8k": Family("ice40-hx8k", 4, 3, 1, False, None, _ICE40_RAM),
+    "ecp5": Family("ecp5", 4, 5, 2, True, Multiplier(18, 18, 18, 2), _EBR, inverters="words"),
+    "ice40": _ICE40,
+    # The UltraPlus line alone has multipliers, and is much slower.
+    "ice40-up5k": replace(_ICE40, name="ice40-up5k"),
+    "ice40-hx8k": replace(_ICE40, name="ice40-hx8k", multiplier=None, pair_bits=0),
 }
 
 
@@ -186,6 +202,8 @@ class Counting:
                 self._sum(bits, varying, times)
             case AddThree(bits):
                 self._sum_of_three(bits, times)
+            case AddTable(bits, width, index):
+                self._sum_of_table(bits, width, index, times)
             case Compare(bits, constant):
                 if constant and bits <= inputs:
                     features["compare_table"] += times
@@ -241,6 +259,14 @@ class Counting:
             self._chain(bits, times)
         else:
             self._features["gates"] += 2 * bits * times
+            self._sum(bits, bits, times)
+
+    def _sum_of_table(self, bits: int, width: int, index: int, times: int) -> None:
+        # Tables of six inputs have five left beside the word's bit; those of four are in front of the chain. A bit by
+        # itself is a wire.
+        if index > (5 if self._family.inputs == 6 and bits else 1):
+            self._features["leaves"] += (width << max(0, index - self._family.inputs)) * times
+        if bits:
             self._sum(bits, bits, times)
 
     def _table(self, table: Table, times: int) -> None:

@@ -1,93 +1,106 @@
-"""How fast a plan's clock may be: its slowest step by the timing model, and what stands around the datapaths."""
+"""How fast a plan's clock may be: the slowest of its paths, each a sum of what it goes through."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import log2
+from math import sqrt
 
-from rtl4ml.datapath import nodes as kinds
-from rtl4ml.datapath.cost import live_nodes
-from rtl4ml.datapath.delays import Delays, delays_of
+from rtl4ml.datapath.delays import Delays
 from rtl4ml.datapath.pipeline import Pipeline
 from rtl4ml.datapath.words import Datapath
+from rtl4ml.planning.estimates.families import Family
+from rtl4ml.planning.estimates.memories import map_memory
 from rtl4ml.planning.estimates.primitives import Add, Memory, Multiply, Structure
+from rtl4ml.planning.estimates.steps import Terms, product_terms, slowest_steps, worth_of
+
+KEPT = 12
+"""Paths that are kept of a plan: which of them is the slowest depends on what the terms are worth."""
 
 
 @dataclass(frozen=True)
-class Paths:
-    """Slowest paths between registers in ns, each by the timing model, without what routing adds.
+class Surroundings:
+    """What stands around the datapaths.
 
     Parameters:
-        datapath: of a step of a datapath.
-        sum: of the widest sum outside, such as an accumulator with the choice of its first value.
-        product: of a multiplier between registers.
-        control: of counters and handshakes: a few tables in a row.
+        from_memory: weights or words go from a memory into a multiplier within a cycle, no register between.
+        window_bits: of the widest address of a window buffer; 0: there is none.
+        stored: some stage stores frames.
+        handshake: the pipeline can be held up.
+        sums: datapaths whose outputs go to accumulators, and whether a register stands between.
     """
 
-    datapath: float
-    sum: float
-    product: float
-    control: float
+    from_memory: bool
+    window_bits: int
+    stored: bool
+    handshake: bool
+    sums: tuple[tuple[Datapath, bool], ...] = ()
 
 
 def paths_of(
-    structure: Structure, cuts: Sequence[tuple[Datapath, Pipeline]], target: str, *, from_memory: bool = False
-) -> Paths:
-    """Paths of a structure and of the datapaths in it, by a target's timing model.
+    structure: Structure,
+    cuts: Sequence[tuple[Datapath, Pipeline]],
+    around: Surroundings,
+    delays: Delays,
+    family: Family,
+) -> list[Terms]:
+    """The slowest paths between registers, by the timing model, the slowest first.
 
     Args:
         structure: primitives.
         cuts: datapaths and how they are cut.
-        target: device.
-        from_memory: weights go from a memory into a multiplier within a cycle.
+        around: what else there is.
+        delays: timing model of the device.
+        family: the device's.
     """
-    delays = delays_of(target)
     widest = max((p.bits for p in structure if isinstance(p, Add)), default=0)
-    products = [p for p in structure if isinstance(p, Multiply)]
-    product = max(
-        (delays.multiply if max(p.a_bits, p.b_bits) <= _NARROW else delays.multiply_wide for p in products), default=0.0
+    # An accumulator with the choice of its first value, a counter with that of its end.
+    accumulator = {"lut": 1.0, "chain": 1.0, "carry": float(widest)}
+    found: list[Terms] = [{"register": 1.0, **accumulator}]
+    for datapath, pipeline in cuts:
+        registers = [registered for trees, registered in around.sums if trees is datapath]
+        behind: Terms = {"write": 1.0}
+        if registers:
+            behind = {} if registers[0] else {"chain": 1.0}
+        found += slowest_steps(datapath, pipeline, behind, delays, family)
+    late = around.from_memory and any(
+        map_memory(p, family.memories, family.rom_cost).bram for p in structure if isinstance(p, Memory)
     )
-    deepest = max((p.depth for p in structure if isinstance(p, Memory)), default=2)
-    return Paths(
-        datapath=max((_slowest_step(datapath, pipeline, delays) for datapath, pipeline in cuts), default=0.0),
-        sum=delays.register + delays.lut + delays.chain + delays.carry * widest,
-        product=delays.register + product + delays.memory * from_memory if product else 0.0,
-        control=delays.register + delays.lut * (2 + log2(max(2, deepest)) / 4),
-    )
+    products = {tuple(product_terms(p, family).items()) for p in structure if isinstance(p, Multiply)}
+    found += [{"register": 1.0, **dict(terms)} | ({"memory": 1.0} if late else {}) for terms in products]
+    found.append(_control(around, family))
+    worth = worth_of(delays)
+    distinct = {tuple(sorted(terms.items())): terms for terms in found}.values()
+    return sorted(distinct, key=lambda terms: -_time(terms, worth))[:KEPT]
 
 
-def period_of(paths: Paths, cells: int, weights: Mapping[str, float]) -> float:
-    """Period in ns: the slowest path, and routing, which grows with the design.
+def period_of(paths: Iterable[Terms], cells: int, weights: Mapping[str, float]) -> float:
+    """Period in ns: that of the slowest path.
 
     Args:
-        paths: by the timing model.
-        cells: of the design.
-        weights: factor of each path, and what doubling the design adds.
+        paths: as `paths_of` gives them.
+        cells: of the design, across which handshakes reach.
+        weights: ns of each term.
     """
-    slowest = max(
-        weights["datapath"] * paths.datapath,
-        weights["sum"] * paths.sum,
-        weights["product"] * paths.product,
-        weights["control"] * paths.control,
-    )
-    return slowest + weights["size"] * log2(max(2, cells))
+    sized = {**weights, "size": weights["size"] * across(cells)}
+    return max(_time(terms, sized) for terms in paths)
 
 
-def _slowest_step(datapath: Datapath, pipeline: Pipeline, delays: Delays) -> float:
-    """The longest path between two levels of registers, with these."""
-    nodes, step = datapath.nodes, pipeline.step
-    arrival = [0.0] * len(nodes)
-    for index in live_nodes(datapath):
-        node = nodes[index]
-        before = 0.0
-        for operand in node.operands:
-            root = operand
-            if nodes[operand].kind is kinds.SHIFT_LEFT:
-                (root,) = nodes[operand].operands
-            if step[root] == step[index] and arrival[root] > before:
-                before = arrival[root]
-        arrival[index] = before + delays.of(nodes, node)
-    return delays.register + max(arrival, default=0.0)
+def across(cells: int) -> float:
+    """How far it is across a design, in tens of cells."""
+    return sqrt(cells) / 10
 
 
-_NARROW = 18
-"""Bits of an operand up to which a multiplier block takes it whole."""
+def _control(around: Surroundings, family: Family) -> Terms:
+    """From a counter through handshakes to what they enable.
+
+    A window buffer subtracts addresses to see whether there is room, and whether there is decides whether the stream
+    may go on. Where there are no small memories, flip-flops that are chosen between by an address take their place.
+    """
+    if not around.handshake:
+        return {"register": 1.0, "gate": 2.0, "size": 1.0}
+    gates = 4.0 + (around.stored or around.window_bits > 0) + all(shape.block for shape in family.memories)
+    compare = {"chain": 1.0, "carry": float(around.window_bits)} if around.window_bits else {}
+    return {"register": 1.0, **compare, "gate": gates, "size": 1.0}
+
+
+def _time(terms: Terms, weights: Mapping[str, float]) -> float:
+    return sum(count * weights[name] for name, count in terms.items())

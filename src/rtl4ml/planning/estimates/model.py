@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
+from rtl4ml.datapath.delays import delays_of
 from rtl4ml.planning.estimates.families import Counting, Counts, family_of
 from rtl4ml.planning.estimates.fmax import paths_of, period_of
-from rtl4ml.planning.estimates.structure import reads_into_products, structure_of
+from rtl4ml.planning.estimates.structure import structure_of, surroundings_of
 from rtl4ml.planning.parts import PARTS
 from rtl4ml.planning.plan import Plan
 
@@ -105,7 +106,7 @@ def estimate(plan: Plan, target: str) -> Estimate:
     values = values_of(counts)
     cells = estimated_cells(weights, values)
     lut, carry, ff = (cells[kind] for kind in ("lut", "carry", "ff"))
-    paths = paths_of(structure, cuts, known, from_memory=reads_into_products(plan))
+    paths = paths_of(structure, cuts, surroundings_of(plan), delays_of(known), family)
     period = period_of(paths, cells["cells"], weights["period"])
     fmax = round(1000 / period, 1)
     return Estimate(target, lut, counts.lut_memory, ff, counts.dsp, counts.bram, carry, cells["cells"], fmax)

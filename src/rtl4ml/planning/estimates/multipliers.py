@@ -16,6 +16,7 @@ class Multiplier:
         least: bits of an operand below which the product is logic.
         least_product: bits of the product, likewise.
         signed: the block knows signed operands only.
+        adds: it takes an addition behind the product in.
     """
 
     a_bits: int
@@ -24,6 +25,7 @@ class Multiplier:
     least: int = 2
     least_product: int = 0
     signed: bool = False
+    adds: bool = False
 
     def blocks(self, product: Multiply) -> int:
         """How many a product takes; 0: it is made of lookup tables."""

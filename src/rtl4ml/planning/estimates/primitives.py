@@ -27,6 +27,21 @@ class AddThree:
 
 
 @dataclass(frozen=True, slots=True)
+class AddTable:
+    """A sum of a word and a table.
+
+    Attributes:
+        bits: of the carry chain; 0: the table alone.
+        width: bits of the table's values.
+        index: bits that the table is read by.
+    """
+
+    bits: int
+    width: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """Less, or greater or equal: `bits` of a chain of which only the end is used; perhaps with a constant."""
 
@@ -168,6 +183,7 @@ class Shift:
 Primitive = (
     Add
     | AddThree
+    | AddTable
     | Compare
     | Equal
     | Reduce

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from amaranth.hdl import unsigned
 from amaranth.lib import wiring
+from amaranth.utils import ceil_log2
 
 from rtl4ml.datapath.pipeline import Pipeline
 from rtl4ml.datapath.words import Datapath
@@ -13,14 +14,18 @@ from rtl4ml.hdl.fork import Fork
 from rtl4ml.hdl.frame_store import is_stored
 from rtl4ml.hdl.mac_plan import MacPlan
 from rtl4ml.hdl.weight_control import WeightControl
+from rtl4ml.hdl.window_plan import WindowPlan
 from rtl4ml.planning import writable
+from rtl4ml.planning.estimates.fmax import Surroundings
 from rtl4ml.planning.estimates.hardware import count_component
 from rtl4ml.planning.estimates.primitives import Memory, Register, Structure
 from rtl4ml.planning.estimates.wrapper import count_gate, count_wrapper
 from rtl4ml.planning.network import Network
 from rtl4ml.planning.plan import Plan
 from rtl4ml.stages.base import Stage
+from rtl4ml.stages.conv import ConvStage
 from rtl4ml.stages.dense import DenseStage
+from rtl4ml.stages.sparse_conv import SparseConvStage
 from rtl4ml.stages.timing import Side
 
 Cut = tuple[Datapath, Pipeline]
@@ -42,10 +47,20 @@ def structure_of(plan: Plan) -> tuple[Structure, list[Cut]]:
     return structure, cuts
 
 
-def reads_into_products(plan: Plan) -> bool:
-    """Whether weights go from a memory into a multiplier within a cycle, no register between."""
-    macs = [p for planned in plan.stages if isinstance(p := getattr(planned.stage, "plan", None), MacPlan)]
-    return any(mac.has_multipliers and not mac.operand_register for mac in macs)
+def surroundings_of(plan: Plan) -> Surroundings:
+    """What stands around a plan's datapaths."""
+    parts = [getattr(planned.stage, "plan", None) for planned in plan.stages]
+    windows = [part for part in parts if isinstance(part, WindowPlan)]
+    windows += [planned.stage.words.window for planned in plan.stages if isinstance(planned.stage, ConvStage)]
+    windows += [planned.stage.reads.window for planned in plan.stages if isinstance(planned.stage, SparseConvStage)]
+    macs = [part for part in parts if isinstance(part, MacPlan)]
+    return Surroundings(
+        from_memory=any(mac.has_multipliers and not mac.operand_register for mac in macs),
+        window_bits=max((ceil_log2(window.ring) + 2 for window in windows), default=0),
+        stored=any(is_stored(mac.words, mac.groups) for mac in macs),
+        handshake=plan.settings.backpressure,
+        sums=tuple((mac.trees, mac.sum_register) for mac in macs if mac.words > 1),
+    )
 
 
 def _merge_registers(structure: Structure, network: Network) -> None:
