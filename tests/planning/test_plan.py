@@ -106,7 +106,7 @@ def test_a_free_running_pipeline_takes_everything_at_once():
 
 
 def test_unrolling_that_takes_minutes_needs_a_word(monkeypatch):
-    monkeypatch.setattr(plan_module, "solving_seconds", lambda weights, ternary: 600.0 if weights.shape[0] == 6 else 1.0)
+    monkeypatch.setattr(plan_module, "solving_seconds", lambda weights, _: 600.0 if weights.shape[0] == 6 else 1.0)
     assert message() == (
         "Layer 'fc0' has 30 multiplications: unrolling it (reuse 1) takes about 10 minutes together with the others "
         "and makes a large design; give it more reuse, or --force (force=True)"
