@@ -17,7 +17,7 @@ class Both(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         total = add_three(m, [self.a, self.a, self.a], (False, True, False), 1, "total")
-        m.d.comb += self.y.eq(clip(m, total, total[3], total[2], (0, 5), "limited"))
+        m.d.comb += self.y.eq(clip(m, total, total[3], total[1:3], (0, 5), "limited"))
         return m
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rtl4ml.cmvm.digits import digit_counts
-from rtl4ml.cmvm.search import MAX_TRIES, MAX_WORK, TILE_WORK, WORK_OF_PAIR
+from rtl4ml.cmvm.search import MAX_TRIES, MAX_WORK, TERNARY_EFFORT, TILE_WORK, WORK_OF_PAIR
 
 _SECONDS_PER_PAIR = 4e-8
 _SECONDS_PER_DIGIT = 2e-5
@@ -27,7 +27,8 @@ def seconds(matrix: ArrayLike, ternary: bool = False) -> float:
     counts = digit_counts(np.asarray(matrix, np.int64)).sum(axis=0)
     touched = WORK_OF_PAIR[ternary] * float((counts * counts).sum()) / 2
     touched /= max(1.0, touched / TILE_WORK)
-    tries = max(1.0, min(MAX_TRIES, MAX_WORK / max(touched, 1.0)))
+    effort = TERNARY_EFFORT if ternary else 1
+    tries = max(1.0, effort * min(MAX_TRIES, MAX_WORK / max(touched, 1.0)))
     return tries * touched * _SECONDS_PER_PAIR + float(counts.sum()) * _SECONDS_PER_DIGIT
 
 

@@ -27,6 +27,9 @@ MAX_TRIES = 100
 MAX_WORK = 60_000_000
 """Pairs of digits that all tries for a matrix touch together; the first is made whatever it takes."""
 
+TERNARY_EFFORT = 3
+"""How often as many tries, and as much work, where three words meet at a time: neighbours are better more rarely."""
+
 TILE_WORK = 300_000_000
 """Pairs of digits that one try may touch: inputs of a larger matrix fall into tiles, which share among themselves only,
 so that time grows with the matrix and not with its square."""
@@ -154,7 +157,8 @@ class _Finder:
 
     def _goes_on(self) -> bool:
         # The next try is taken to cost what the last one did.
-        return self._tries < MAX_TRIES and self._work + self._last <= MAX_WORK
+        effort = TERNARY_EFFORT if self._ternary else 1
+        return self._tries < MAX_TRIES * effort and self._work + self._last <= MAX_WORK * effort
 
     def _solved(self, split: Decomposition, levels: Integers, score: Score) -> Solution:
         inputs = len(self._matrix)

@@ -16,7 +16,7 @@ module {name} #(
 ) (
   input [WIDTH-1:0] x,
   input under,
-  input over,
+  input [1:0] over,
   output [WIDTH-1:0] y
 );
 `ifdef {macro}
@@ -24,18 +24,18 @@ module {name} #(
   generate
     for (i = 0; i < WIDTH; i = i + 2) begin : bits
       localparam J = i + 1 < WIDTH ? i + 1 : i;
-      localparam [15:0] FIRST = {{{{4{{LOW[i]}}}}, {{4{{HIGH[i]}}}}, {{4{{LOW[i]}}}}, 4'b1010}};
-      localparam [15:0] SECOND = {{{{4{{LOW[J]}}}}, {{4{{HIGH[J]}}}}, {{4{{LOW[J]}}}}, 4'b1100}};
+      localparam [31:0] FIRST = {{{{3{{{{4{{LOW[i]}}}}, {{4{{HIGH[i]}}}}}}}}, {{4{{LOW[i]}}}}, 4'b1010}};
+      localparam [31:0] SECOND = {{{{3{{{{4{{LOW[J]}}}}, {{4{{HIGH[J]}}}}}}}}, {{4{{LOW[J]}}}}, 4'b1100}};
       wire second;
-      LUT6_2 #(.INIT({{16'b0, FIRST, 16'b0, SECOND}})) lut (
-        .I0(x[i]), .I1(x[J]), .I2(under), .I3(over), .I4(1'b0), .I5(1'b1), .O5(second), .O6(y[i]));
+      LUT6_2 #(.INIT({{FIRST, SECOND}})) lut (
+        .I0(x[i]), .I1(x[J]), .I2(under), .I3(over[0]), .I4(over[1]), .I5(1'b1), .O5(second), .O6(y[i]));
       if (J > i) begin : pair
         assign y[J] = second;
       end
     end
   endgenerate
 `else
-  assign y = under ? LOW : over ? HIGH : x;
+  assign y = under ? LOW : over[0] | over[1] ? HIGH : x;
 `endif
 endmodule
 """
@@ -48,7 +48,7 @@ def clip(m: Module, x: Value, under: Value, over: Value, limits: tuple[int, int]
         m: where to.
         x: a word, as wide as the result.
         under: whether the result is the lower limit.
-        over: whether it is the upper one; never both.
+        over: two bits; if any is 1 the result is the upper limit, unless it is the lower one.
         limits: lower and upper.
         name: of the result's signal.
     """

@@ -361,15 +361,29 @@ class _Lowering:
         value = _shaped(_resize(self._value(operand, at), source.low < 0, node.bits), node)
         if node.parameter is kinds.PAIRED:
             under = ~self._reaches(operand, at, node.low) if source.low < node.low else Const(0)
-            over = self._reaches(operand, at, node.high + 1) if source.high > node.high else Const(0)
             name = f"{self.prefix}_clip{self.clips}"
             self.clips += 1
-            return _shaped(clip(self.m, Cat(value), under, over, (node.low, node.high), name), node)
+            limits = node.low, node.high
+            return _shaped(clip(self.m, Cat(value), under, self._over(node, at), limits, name), node)
         if source.high > node.high:
             value = Mux(self._reaches(operand, at, node.high + 1), Const(node.high, shape), value)
         if source.low < node.low:
             value = Mux(self._reaches(operand, at, node.low), value, Const(node.low, shape))
         return value
+
+    def _over(self, node: Node, at: int) -> Value:
+        """Returns two bits, one of which at least is 1 where a word that is not too low is too high."""
+        (operand,) = node.operands
+        source = self.nodes[operand]
+        if source.high <= node.high:
+            return Const(0, 2)
+        zeros = node.high.bit_length()
+        if node.high + 1 == 1 << zeros and (source.low >= 0 or node.low >= 0):
+            # The upper bits but the sign, as they are: often there are no more than two.
+            upper = self._above(operand, at, zeros)
+            upper = upper[:-1] if source.low < 0 else upper
+            return Cat(upper[0], upper[1:].any() if len(upper) > 1 else Const(0))
+        return Cat(self._reaches(operand, at, node.high + 1), Const(0))
 
 
 def _resize(value: Value, signed: bool, bits: int) -> Value:
