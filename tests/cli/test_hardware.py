@@ -307,7 +307,7 @@ def test_the_folder_is_looked_at_before_a_measurement(model, tmp_path, monkeypat
 
 
 def test_force(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "solving_seconds", lambda weights: 900.0)
+    monkeypatch.setattr(plan, "solving_seconds", lambda *_: 900.0)
     status, _, err = run("build", model, "-o", tmp_path)
     assert status == 2
     assert "unrolling it (reuse 1) takes about 30 minutes together with the others" in err
