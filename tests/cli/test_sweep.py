@@ -146,7 +146,8 @@ def test_ctrl_c_leaves_a_usable_file(model, tmp_path, monkeypatch):
 
 # ---- A program of its own, with workers that are processes
 
-MAIN = "from rtl4ml.cli import main; main()"
+# What shells start in the background is deaf to SIGINT and makes its children so: a terminal's program is not.
+MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from rtl4ml.cli import main; main()"
 
 
 def start(model, folder, points):
